@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from airflow_provider_tavus.testing.answers import Answer, bad_request, json_answer
+from airflow_provider_tavus.testing.listing import ListView
 from airflow_provider_tavus.testing.script_json import script_from_json
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.testing.troubles import Trouble
 
 FILTERS = {"route": str, "conversation_id": str, "status": int, "method": str, "since": float, "until": float}
+SETTABLE = {"api_key", "concurrency_limit", "credits", "second_end", "list_view"}
 UNKNOWN = json_answer({"error": "The box has no such control"}, 404)
 
 
@@ -111,17 +113,8 @@ class Admin:
         return Answer(204)
 
     def _account(self, body: Any) -> Answer:
-        settable = {
-            "api_key",
-            "concurrency_limit",
-            "credits",
-            "second_end",
-            "list_order",
-            "list_limit_cap",
-            "list_lag",
-        }
-        if unknown := set(body) - settable:
+        if unknown := set(body) - SETTABLE:
             return bad_request(f"an account has no {', '.join(sorted(unknown))}")
         for name, setting in body.items():
-            setattr(self._box.account, name, setting)
+            setattr(self._box.account, name, ListView(**setting) if name == "list_view" else setting)
         return Answer(204)

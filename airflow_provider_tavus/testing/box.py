@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_tavus.testing.account import Account
 from airflow_provider_tavus.testing.admin import Admin
 from airflow_provider_tavus.testing.clocks import Clock, ManualClock, RealClock, epoch_seconds
 from airflow_provider_tavus.testing.conversation import DEFAULT_PERSONA, DEFAULT_REPLICA, Conversation
+from airflow_provider_tavus.testing.hosting import Hosted
 from airflow_provider_tavus.testing.record import RequestRecord, chosen
 from airflow_provider_tavus.testing.script import Script
 from airflow_provider_tavus.testing.server import Server
-from airflow_provider_tavus.testing.service import Account, Service
+from airflow_provider_tavus.testing.service import Service
 from airflow_provider_tavus.testing.troubles import Kind, Trouble, Troubles
 from airflow_provider_tavus.testing.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
-    from types import TracebackType
 
 
-class TavusBox:
+class TavusBox(Hosted):
     """A stateful Tavus on loopback.
 
     ``async with TavusBox() as box`` serves it in the running event loop; ``with TavusBox.in_thread() as box``
@@ -37,7 +36,7 @@ class TavusBox:
     :param port: where it listens; 0 is any free port.
     :param open_admin: whether ``/_box/`` answers others than this machine.
     :param account: further properties of the account, such as ``concurrency_limit``: see
-        :class:`~airflow_provider_tavus.testing.service.Account`.
+        :class:`~airflow_provider_tavus.testing.account.Account`.
     """
 
     def __init__(
@@ -51,6 +50,7 @@ class TavusBox:
         open_admin: bool = False,
         **account: Any,
     ) -> None:
+        super().__init__()
         self.clock: Clock = clock or RealClock()
         self.seed = seed
         self.account = Account(api_key=api_key, **account)
@@ -59,49 +59,14 @@ class TavusBox:
         self._port = port
         self._lock = threading.RLock()
         self._troubles = Troubles(seed)
-        service = Service(self.world, self.account, self.clock, seed)
-        self._server = Server(service, self._troubles, self._lock, Admin(self, open_to_all=open_admin).answer)
-
-    @classmethod
-    @contextmanager
-    def in_thread(cls, *args: Any, **kwargs: Any) -> Iterator[TavusBox]:
-        """Serve a box from a thread of its own; arguments as for the class."""
-        box = cls(*args, **kwargs)
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="tavus-box", daemon=True)
-        thread.start()
-        try:
-            asyncio.run_coroutine_threadsafe(box.start(), loop).result()
-            try:
-                yield box
-            finally:
-                asyncio.run_coroutine_threadsafe(box.stop(), loop).result()
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
-
-    async def __aenter__(self) -> TavusBox:
-        """Start serving in the running loop."""
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop serving."""
-        await self.stop()
-
-    async def start(self) -> None:
-        """Start serving in the running loop."""
-        self._port = await self._server.start(self._host, self._port)
-
-    async def stop(self) -> None:
-        """Stop serving and let go of every connection."""
-        await self._server.stop()
+        self._pace: tuple[str | None, float] | None = None
+        self._server = Server(
+            Service(self.world, self.account, self.clock, seed),
+            self._troubles,
+            self._lock,
+            Admin(self, open_to_all=open_admin).answer,
+            self._time_passes,
+        )
 
     @property
     def base_url(self) -> str:
@@ -186,21 +151,32 @@ class TavusBox:
         *,
         route: str | None = None,
         conversation_id: str | None = None,
+        starting_in: float | None = None,
         lasting: float | None = None,
         headers: Mapping[str, str] | None = None,
         **details: Any,
     ) -> Trouble:
         """Ask for trouble.
 
-        :param lasting: for how long, in seconds of the box's clock; without end if not given.
+        :param starting_in: when it begins, in seconds of the box's clock from now; at once if not given.
+        :param lasting: for how long, likewise; without end if not given.
         :param details: as for :class:`~airflow_provider_tavus.testing.troubles.Trouble`.
         :return: the trouble, which has a ``stop()`` and counts how often it ``happened``.
         """
-        ends = None if lasting is None else self.clock.now() + lasting
-        asked_for = {"ends": ends} | details
+        now = self.clock.now()
+        begins = None if starting_in is None else now + starting_in
         trouble = Trouble(
-            kind=kind, route=route, conversation_id=conversation_id, headers=headers or {}, **asked_for
+            kind=kind,
+            route=route,
+            conversation_id=conversation_id,
+            headers=headers or {},
+            begins=begins,
+            ends=None if lasting is None else (begins or now) + lasting,
+            **details,
         )
+        if kind == "refuse":
+            trouble.on_stop = lambda: self._in_loop(self._server.door.open())
+            self._in_loop(self._refuse(trouble))
         with self._lock:
             return self._troubles.add(trouble)
 
@@ -239,3 +215,32 @@ class TavusBox:
         if not isinstance(self.clock, ManualClock):
             raise TypeError("only a ManualClock can be moved by hand")
         return self.clock.advance(seconds)
+
+    def each_request_takes(self, seconds: float, route: str | None = None) -> None:
+        """Let the clock that is moved by hand move by itself whenever the box has answered.
+
+        So a client that polls makes the time pass, and an hour's call is over after a few polls.
+
+        :param seconds: how far, in seconds of the box's clock.
+        :param route: for requests of this call only.
+        """
+        self._pace = (route, seconds)
+
+    async def _start_serving(self) -> None:
+        self._port = await self._server.start(self._host, self._port)
+
+    async def _stop_serving(self) -> None:
+        await self._server.stop()
+
+    def _time_passes(self, request: RequestRecord) -> None:
+        if self._pace is not None and self._pace[0] in {None, request.route}:
+            self.advance(self._pace[1])
+
+    async def _refuse(self, trouble: Trouble) -> None:
+        self._server.door.refuse()
+        if trouble.ends is not None:
+            self._begin(self._stop_later(trouble, trouble.ends))
+
+    async def _stop_later(self, trouble: Trouble, ends: float) -> None:
+        await self.clock.wait_until(ends)
+        trouble.stop()

@@ -65,7 +65,7 @@ class ManualClock:
         return self._now
 
     def advance(self, seconds: float) -> float:
-        """Move the time forward.
+        """Move the time forward; what waited for a moment that has come by then has been woken on return.
 
         :param seconds: how far, in seconds; time never goes back.
         :return: the new time in epoch seconds.
@@ -78,6 +78,8 @@ class ManualClock:
             self._waiting = [waiting for waiting in self._waiting if waiting[0] > self._now]
         for _, loop, reached in due:
             loop.call_soon_threadsafe(_resolve, reached)
+        for loop in {loop for _, loop, _ in due}:
+            _let_run(loop)
         return self._now
 
     def advance_to(self, moment: float | datetime) -> float:
@@ -112,3 +114,18 @@ def epoch_seconds(moment: float | datetime) -> float:
 def _resolve(reached: asyncio.Future[None]) -> None:
     if not reached.done():
         reached.set_result(None)
+
+
+def _let_run(loop: asyncio.AbstractEventLoop, turns: int = 5) -> None:
+    """Let a loop of another thread take the turns that a woken task needs; one's own cannot be waited for."""
+    try:
+        if asyncio.get_running_loop() is loop:
+            return
+    except RuntimeError:
+        pass
+
+    async def some_turns() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(some_turns(), loop).result(timeout=10)

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tavus.testing.events import ScriptedEvent
+from airflow_provider_tavus.testing.events import ScriptedEvent, TranscriptionReady
 from airflow_provider_tavus.testing.times import iso
 
 if TYPE_CHECKING:
@@ -109,9 +109,20 @@ class Conversation:
             "event_type": event.event_type,
             "timestamp": iso(moment, fractions=self.script.shape.event_fractions),
         }
-        if event.properties is not None:
-            body["properties"] = dict(event.properties)
+        properties = self.properties_of(event)
+        if properties is not None:
+            body["properties"] = properties
         return body
+
+    def properties_of(self, event: ScriptedEvent) -> dict[str, Any] | None:
+        """Return an event's ``properties``; None if it has none."""
+        if not isinstance(event, TranscriptionReady):
+            return None if event.properties is None else dict(event.properties)
+        shape = self.script.shape
+        if shape.empty_transcript_properties:
+            return {}
+        turns = [turn.body(self.created_at, shape.turn_times, self.conversation_id) for turn in event.turns]
+        return {"transcript": turns}
 
     def _joined(self) -> Iterator[ScriptedEvent]:
         shape = self.script.shape
@@ -138,18 +149,8 @@ class Conversation:
         script = self.script
         if script.transcript_delay is None:
             return
-        turns = [
-            turn.body(self.created_at, script.shape.turn_times, self.conversation_id)
-            for turn in script.turns
-            if not self._cut_off(turn.at)
-        ]
+        turns = tuple(turn for turn in script.turns if not self._cut_off(turn.at))
         first = turns if script.transcript_again is None else turns[:-1]
-        yield self._transcript(first, script.transcript_delay)
+        yield TranscriptionReady(turns=first, after_shutdown=script.transcript_delay)
         if script.transcript_again is not None:
-            yield self._transcript(turns, script.transcript_again)
-
-    def _transcript(self, turns: list[Any], delay: float) -> ScriptedEvent:
-        properties = {} if self.script.shape.empty_transcript_properties else {"transcript": turns}
-        return ScriptedEvent(
-            event_type="application.transcription_ready", properties=properties, after_shutdown=delay
-        )
+            yield TranscriptionReady(turns=turns, after_shutdown=script.transcript_again)

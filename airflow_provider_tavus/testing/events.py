@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_tavus.testing.turns import RawTurn, Turn
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptedEvent:
@@ -35,6 +37,17 @@ class ScriptedEvent:
         """Refuse an event that has two moments or none."""
         if (self.at is None) == (self.after_shutdown is None):
             raise ValueError("an event happens either at a moment or after the shutdown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscriptionReady(ScriptedEvent):
+    """A transcript; it is written down when somebody reads it.
+
+    :param turns: what it holds.
+    """
+
+    event_type: str = "application.transcription_ready"
+    turns: tuple[Turn | RawTurn, ...] = ()
 
 
 def perception_analysis(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from aiohttp import web
 
 SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie", "proxy-authorization"})
 
@@ -48,6 +52,35 @@ class RequestRecord:
         return asdict(self)
 
 
+def record_of(
+    request: web.BaseRequest,
+    route: str,
+    conversation_id: str | None,
+    body: bytes,
+    *,
+    box_time: float,
+    api_key: str,
+) -> RequestRecord:
+    """Return the record of a request that has just come, with stars for the box's key and the one sent."""
+    secrets = {api_key, request.headers.get("x-api-key", "")} - {""}
+    return RequestRecord(
+        monotonic=time.monotonic(),
+        wall=time.time(),
+        box_time=box_time,
+        method=request.method,
+        route=route,
+        path=_without(secrets, request.path),
+        query={name: _without(secrets, text) for name, text in request.query.items()},
+        conversation_id=conversation_id and _without(secrets, conversation_id),
+        headers={
+            name.lower(): _without(secrets, text)
+            for name, text in request.headers.items()
+            if name.lower() not in SECRET_HEADERS
+        },
+        body=_json_or_none(_without(secrets, body.decode(errors="replace"))) if body else None,
+    )
+
+
 def chosen(
     requests: Iterable[RequestRecord],
     *,
@@ -75,9 +108,14 @@ def chosen(
     ]
 
 
-def without(secrets: Iterable[str], text: str) -> str:
-    """Return a text in which stars stand for secrets."""
+def _without(secrets: Iterable[str], text: str) -> str:
     for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+        text = text.replace(secret, "***")
     return text
+
+
+def _json_or_none(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -119,19 +119,17 @@ class Script:
             changes["shape"] = replace(changes.get("shape", self.shape), **spelling)
         return replace(self, **changes)
 
-    def limited_by(self, properties: dict[str, Any]) -> Script:
+    def limited_by(self, *, max_call_duration: float, participant_absent_timeout: float) -> Script:
         """Return the same script under the time limits of a create call.
 
-        :param properties: ``properties`` of POST /v2/conversations: max_call_duration and
-            participant_absent_timeout are kept to (both in seconds, the latter counted from the creation).
+        :param max_call_duration: how long the call may last, in seconds.
+        :param participant_absent_timeout: how long it waits for a person, in seconds from its creation.
         """
         script = self
-        absent = properties.get("participant_absent_timeout", 300.0)
         if script.participant_joined is None and script.shutdown_reason == "participant_absent_timeout":
-            script = replace(script, shutdown=float(absent))
-        longest = float(properties.get("max_call_duration", 3600.0))
-        if script.shutdown is None or script.shutdown > longest:
-            script = replace(script, shutdown=longest, shutdown_reason="max_call_duration")
+            script = replace(script, shutdown=float(participant_absent_timeout))
+        if script.shutdown is None or script.shutdown > max_call_duration:
+            script = replace(script, shutdown=float(max_call_duration), shutdown_reason="max_call_duration")
         return script
 
 
