@@ -14,11 +14,12 @@ from airflow_provider_tavus.testing.listing import ListView
 from airflow_provider_tavus.testing.script_json import script_from_json
 
 if TYPE_CHECKING:
+    from airflow_provider_tavus.testing.account import Account
     from airflow_provider_tavus.testing.box import TavusBox
+    from airflow_provider_tavus.testing.callbacks import CallbackHabits
     from airflow_provider_tavus.testing.troubles import Trouble
 
 FILTERS = {"route": str, "conversation_id": str, "status": int, "method": str, "since": float, "until": float}
-SETTABLE = {"api_key", "concurrency_limit", "credits", "second_end", "list_view"}
 UNKNOWN = json_answer({"error": "The box has no such control"}, 404)
 
 
@@ -70,8 +71,8 @@ class Admin:
                 return self._conversations(method, path, body)
             case method, ["troubles", *path]:
                 return self._trouble(method, path, body)
-            case "PATCH", ["account"]:
-                return self._account(body)
+            case method, ["callbacks" | "account" as settings]:
+                return self._settings(method, settings, body)
             case _:
                 return UNKNOWN
         return Answer(204)
@@ -112,9 +113,24 @@ class Admin:
                 return UNKNOWN
         return Answer(204)
 
-    def _account(self, body: Any) -> Answer:
-        if unknown := set(body) - SETTABLE:
-            return bad_request(f"an account has no {', '.join(sorted(unknown))}")
-        for name, setting in body.items():
-            setattr(self._box.account, name, ListView(**setting) if name == "list_view" else setting)
+    def _settings(self, method: str, settings: str, body: Any) -> Answer:
+        match method, settings:
+            case "GET", "callbacks":
+                sent = self._box.callbacks_sent
+                return json_answer({"callbacks": [delivery.as_json() for delivery in sent]})
+            case "PATCH", "callbacks":
+                _set(self._box.callbacks, body)
+            case "PATCH", "account":
+                if "list_view" in body:
+                    body["list_view"] = ListView(**body["list_view"])
+                _set(self._box.account, body)
+            case _:
+                return UNKNOWN
         return Answer(204)
+
+
+def _set(settings: Account | CallbackHabits, changes: Any) -> None:
+    if unknown := set(changes) - set(vars(settings)):
+        raise ValueError(f"there is no {', '.join(sorted(unknown))} to set")
+    for name, setting in changes.items():
+        setattr(settings, name, setting)

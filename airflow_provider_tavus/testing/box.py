@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.testing.account import Account
 from airflow_provider_tavus.testing.admin import Admin
+from airflow_provider_tavus.testing.callbacks import CallbackHabits, Courier, Delivery
 from airflow_provider_tavus.testing.clocks import Clock, ManualClock, RealClock, epoch_seconds
 from airflow_provider_tavus.testing.conversation import DEFAULT_PERSONA, DEFAULT_REPLICA, Conversation
 from airflow_provider_tavus.testing.hosting import Hosted
@@ -59,13 +60,14 @@ class TavusBox(Hosted):
         self._port = port
         self._lock = threading.RLock()
         self._troubles = Troubles(seed)
+        self._courier = Courier(self.world, self.clock, self._lock, seed)
         self._pace: tuple[str | None, float] | None = None
         self._server = Server(
             Service(self.world, self.account, self.clock, seed),
             self._troubles,
             self._lock,
             Admin(self, open_to_all=open_admin).answer,
-            self._time_passes,
+            self._answered,
         )
 
     @property
@@ -113,6 +115,7 @@ class TavusBox(Hosted):
                 persona_id=persona_id,
             )
             self.world.put(conversation)
+        self._world_changed()
         return conversation.conversation_id
 
     def put_raw(self, conversation_id: str, body: Any) -> None:
@@ -128,6 +131,7 @@ class TavusBox(Hosted):
         """End a conversation, as its ``end`` call would."""
         with self._lock:
             self.world.end(self.conversation(conversation_id), self.clock.now())
+        self._world_changed()
 
     def remove(self, conversation_id: str) -> None:
         """Delete a conversation, as its DELETE call would."""
@@ -226,13 +230,38 @@ class TavusBox(Hosted):
         """
         self._pace = (route, seconds)
 
+    @property
+    def callbacks(self) -> CallbackHabits:
+        """How callbacks are sent; set its fields at any time."""
+        return self._courier.habits
+
+    @property
+    def callbacks_sent(self) -> list[Delivery]:
+        """Every callback so far, oldest first."""
+        return list(self._courier.sent)
+
+    def wait_for_callbacks(self) -> None:
+        """Return once every callback that is due by now has been sent; from other threads than the box's."""
+        self._in_loop(self._courier.settled())
+
+    async def callbacks_settled(self) -> None:
+        """Return once every callback that is due by now has been sent; from the box's own loop."""
+        await self._courier.settled()
+
     async def _start_serving(self) -> None:
         self._port = await self._server.start(self._host, self._port)
+        self._begin(self._courier.run())
 
     async def _stop_serving(self) -> None:
         await self._server.stop()
 
-    def _time_passes(self, request: RequestRecord) -> None:
+    def _world_changed(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._courier.look_again)
+
+    def _answered(self, request: RequestRecord) -> None:
+        if request.route in {"create", "end"}:
+            self._courier.look_again()
         if self._pace is not None and self._pace[0] in {None, request.route}:
             self.advance(self._pace[1])
 
