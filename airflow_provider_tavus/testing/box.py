@@ -100,7 +100,8 @@ class TavusBox(Hosted):
 
         :param script: what happens in it; a finished call if not given.
         :param conversation_id: its id; made up from the seed if not given.
-        :param created_at: epoch seconds or an aware datetime; the box's now if not given. Put it in the past
+        :param created_at: epoch seconds or an aware datetime; the box's now if not given. Put it in the
+            future for a call that somebody else is going to start, in the past
             to find a call that has long ended.
         :return: its id.
         """

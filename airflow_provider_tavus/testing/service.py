@@ -108,10 +108,9 @@ class Service:
         return json_answer({"data": rows, "total_count": len(listing)})
 
     def _one(self, request: Request) -> Answer:
-        conversation = self.world.get(request.conversation_id or "")
-        if conversation is None:
+        conversation, now = self.world.get(request.conversation_id or ""), self.clock.now()
+        if conversation is None or conversation.created_at > now:
             return answers.INVALID_ID
-        now = self.clock.now()
         match request.route:
             case "get":
                 verbose = request.query.get("verbose") == "true"

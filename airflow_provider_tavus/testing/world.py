@@ -80,7 +80,11 @@ class World:
 
     def active(self, now: float) -> list[Conversation]:
         """Return the conversations that go on at ``now`` (epoch seconds)."""
-        return [conversation for conversation in self if not conversation.is_over(now)]
+        return [
+            conversation
+            for conversation in self
+            if conversation.created_at <= now and not conversation.is_over(now)
+        ]
 
     def listing(self, view: ListView, status: str | None, now: float) -> Listing:
         """Return the conversations as the list call sees them.
@@ -92,7 +96,7 @@ class World:
         rows = list(self)
         if view.lag:
             rows += [conversation for removed_at, conversation in self._removed if seen < removed_at]
-            rows = [conversation for conversation in rows if conversation.created_at <= seen]
+        rows = [conversation for conversation in rows if conversation.created_at <= seen]
         if status is not None:
             rows = [conversation for conversation in rows if conversation.status(seen) == status]
         archive = Remaining(self._archive, self._gone_from_archive) if status in {None, "ended"} else ()
