@@ -11,6 +11,7 @@ from aiohttp import web
 
 from airflow_provider_tavus.testing.answers import Answer, bad_request, json_answer
 from airflow_provider_tavus.testing.listing import ListView
+from airflow_provider_tavus.testing.openapi import document
 from airflow_provider_tavus.testing.script_json import script_from_json
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Admin:
         match request.method, request.path.removeprefix("/_box").strip("/").split("/"):
             case "GET", [""]:
                 return json_answer({"now": self._box.clock.now(), "conversations": len(self._box.world)})
+            case "GET", ["openapi.json"]:
+                return json_answer(document())
             case "GET", ["requests"]:
                 return self._requests(request)
             case "DELETE", ["requests"]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -54,12 +54,16 @@ def bad_request(text: str) -> Answer:
     return json_answer({"error": text}, 400)
 
 
+def method_not_allowed(allowed: Sequence[str]) -> Answer:
+    """Return a 405 that says which methods would do."""
+    return json_answer({"message": "Method Not Allowed"}, 405, {"Allow": ", ".join(allowed)})
+
+
 INVALID_ID = bad_request("Invalid conversation_id")
 INVALID_KEY = json_answer({"message": "Invalid access token"}, 401)
 OUT_OF_CREDITS = json_answer({"message": "The user is out of conversational credits"}, 402)
 TOO_MANY_CONVERSATIONS = json_answer({"message": "User has reached maximum concurrent conversations"}, 400)
 NOT_FOUND = json_answer({"message": "Not Found"}, 404)
-METHOD_NOT_ALLOWED = json_answer({"message": "Method Not Allowed"}, 405)
 
 _TYPICAL = {
     400: INVALID_ID,
@@ -67,7 +71,6 @@ _TYPICAL = {
     402: OUT_OF_CREDITS,
     403: html_answer(403, "403 Forbidden"),
     404: NOT_FOUND,
-    405: METHOD_NOT_ALLOWED,
     429: json_answer({"error": "Too many requests"}, 429),
     500: json_answer({"message": "Internal server error"}, 500),
     502: not_json_answer(502),

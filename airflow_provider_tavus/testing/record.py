@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from airflow_provider_tavus.testing.routes import Route
+
 SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie", "proxy-authorization"})
 
 
@@ -54,8 +56,7 @@ class RequestRecord:
 
 def record_of(
     request: web.BaseRequest,
-    route: str,
-    conversation_id: str | None,
+    route: Route,
     body: bytes,
     *,
     box_time: float,
@@ -68,10 +69,10 @@ def record_of(
         wall=time.time(),
         box_time=box_time,
         method=request.method,
-        route=route,
+        route=route.name,
         path=_without(secrets, request.path),
         query={name: _without(secrets, text) for name, text in request.query.items()},
-        conversation_id=conversation_id and _without(secrets, conversation_id),
+        conversation_id=route.conversation_id and _without(secrets, route.conversation_id),
         headers={
             name.lower(): _without(secrets, text)
             for name, text in request.headers.items()

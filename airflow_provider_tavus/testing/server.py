@@ -70,17 +70,17 @@ class Server:
         segments = [unquote(segment) for segment in request.rel_url.raw_path.split("/")[1:]]
         if segments[0] == "_box":
             return await self._admin(request)
-        route, conversation_id = route_of(request.method, segments)
+        route = route_of(request.method, segments)
         body = await request.read()
         now, api_key = self._service.clock.now(), self._service.account.api_key
-        record = record_of(request, route, conversation_id, body, box_time=now, api_key=api_key)
+        record = record_of(request, route, body, box_time=now, api_key=api_key)
         with self._lock:
             self.requests.append(record)
-            met = self._troubles.meeting(route, conversation_id, now)
+            met = self._troubles.meeting(route.name, route.conversation_id, now)
         delay = sum(trouble.seconds for trouble in met if trouble.kind == "latency")
         if delay:
             await asyncio.sleep(delay)
-        call = Request(route, request.query, conversation_id, body, self._list_view(met))
+        call = Request(route, request.query, body, self._list_view(met))
         trouble = next((trouble for trouble in met if trouble.kind not in JOINING), None)
         answer = self._answer(call, request.headers.get("x-api-key"), trouble)
         self._churn(met)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.testing.account import Account
     from airflow_provider_tavus.testing.clocks import Clock
     from airflow_provider_tavus.testing.listing import ListView
+    from airflow_provider_tavus.testing.routes import Route
     from airflow_provider_tavus.testing.world import World
 
 
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
 class Request:
     """A request, as far as the service looks at it.
 
-    :param route: the call by name.
+    :param route: which call it is.
     :param list_view: how a list call sees the conversations; as the account says if not given.
     """
 
-    route: str
+    route: Route
     query: Mapping[str, str]
-    conversation_id: str | None = None
     body: bytes = b""
     list_view: ListView | None = None
 
@@ -50,7 +50,7 @@ class Service:
         """Do what a request asks for, and return the answer."""
         if api_key != self.account.api_key:
             return answers.INVALID_KEY
-        match request.route:
+        match request.route.name:
             case "create":
                 return self._create(request)
             case "list":
@@ -58,7 +58,7 @@ class Service:
             case "get" | "end" | "delete":
                 return self._one(request)
             case "method_not_allowed":
-                return answers.METHOD_NOT_ALLOWED
+                return answers.method_not_allowed(request.route.allowed)
             case stock if stock in STOCK:
                 return self._stock(stock)
             case _:
@@ -108,10 +108,10 @@ class Service:
         return json_answer({"data": rows, "total_count": len(listing)})
 
     def _one(self, request: Request) -> Answer:
-        conversation, now = self.world.get(request.conversation_id or ""), self.clock.now()
+        conversation, now = self.world.get(request.route.conversation_id or ""), self.clock.now()
         if conversation is None or conversation.created_at > now:
             return answers.INVALID_ID
-        match request.route:
+        match request.route.name:
             case "get":
                 verbose = request.query.get("verbose") == "true"
                 return json_answer(read_body(conversation, now, verbose=verbose))

@@ -35,7 +35,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.fixture(scope="session")
 def its_python(request: pytest.FixtureRequest) -> Path:
-    """The interpreter of an environment that holds the vendor's client; installed once, kept in pytest's cache."""
+    """The interpreter of an environment with the vendor's client; made once, kept in pytest's cache."""
     if ready := os.environ.get("TAVUS_CLI_ENVIRONMENT"):
         return Path(ready) / "bin" / "python"
     home = request.config.cache.mkdir(f"tavus-cli-{VERSION}")
