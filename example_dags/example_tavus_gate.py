@@ -7,6 +7,7 @@ asset that the first one updates, and learns from its event which conversation i
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Asset, Metadata, Param, task
@@ -41,6 +42,7 @@ with DAG(
 with DAG(
     dag_id="example_tavus_gated",
     schedule=[TRANSCRIPTS],
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     tags=["example", "tavus"],
     doc_md=__doc__,
 ) as gated:
