@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import DecodeError, HTTPError, ProtocolError, ReadTimeoutError
 
 from airflow_provider_tavus.api.answers import Answer, no_answer, read_answer
 from airflow_provider_tavus.api.errors import (
@@ -79,16 +79,16 @@ class TavusClient:
                 verify=(settings.ca_bundle or True) if settings.verify else False,
             ) as response:
                 body = self._read_body(response)
-        except (requests.RequestException, OSError) as fault:
+        except (requests.RequestException, HTTPError, OSError) as fault:
             raise no_answer(call, _kind(fault), fault) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, body)
 
     def _read_body(self, response: requests.Response) -> bytes:
-        # The read time-out of requests starts anew with every byte that drips in; this one is for the whole.
+        # A read time-out of requests starts anew with every byte that drips in; this one is for the whole answer.
         deadline = time.monotonic() + self._settings.read_timeout
         chunks = []
-        for chunk in response.iter_content(64 * 1024):
+        while chunk := response.raw.read1(64 * 1024, decode_content=True):
             chunks.append(chunk)
             if time.monotonic() > deadline:
                 raise requests.ReadTimeout
@@ -110,9 +110,9 @@ class TavusClient:
 
 
 def _kind(fault: Exception) -> type[TransportError]:
-    # A read time-out in the middle of a body reaches us as a ConnectionError around urllib3's own.
-    if isinstance(fault, requests.Timeout) or any(isinstance(arg, ReadTimeoutError) for arg in fault.args):
+    if isinstance(fault, requests.Timeout | ReadTimeoutError):
         return AnswerTimeoutError
-    if isinstance(fault, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
+    # What urllib3 itself raises comes from reading the body: requests wraps what breaks before.
+    if isinstance(fault, ProtocolError | DecodeError):
         return UnreadableAnswerError
     return ConnectionFailedError
