@@ -39,7 +39,8 @@ class Schedule:
         look = planned
         while look <= now:
             pause = self._pause(look)
-            steady = not self.exponential_backoff or pause == self.longest_interval
+            # Once the pauses grow no more, all that have passed are one step: a long wait has very many.
+            steady = self._pause(look + pause) == pause
             look += pause * max(1, (now - look) // pause if steady else 1)
         return look
 

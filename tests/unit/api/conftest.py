@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import ssl
 import threading
@@ -56,6 +57,8 @@ class FixedServer:
 
     address: str = ""
     ca_bundle: str | None = None
+    body: dict[str, Any] = field(default_factory=lambda: {"conversation_id": "c1", "status": "ended"})
+    compressed: bool = False
     connections: int = 0
     targets: list[str] = field(default_factory=list)
 
@@ -85,11 +88,17 @@ def serve(fixed: FixedServer, context: ssl.SSLContext | None = None) -> Iterator
 
         def do_GET(self) -> None:
             fixed.targets.append(self.path)
-            body = json.dumps({"conversation_id": "c1", "status": "ended"}).encode()
+            body = json.dumps(fixed.body).encode()
             self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            if fixed.compressed:
+                body = gzip.compress(body)
+                self.send_header("Content-Encoding", "gzip")
+            self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            self.wfile.write(body)
+            for start in range(0, len(body), 1000):
+                chunk = body[start : start + 1000]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            self.wfile.write(b"0\r\n\r\n")
 
         def log_message(self, *_: Any) -> None:
             """Keep quiet."""

@@ -196,6 +196,15 @@ def test_calls_of_one_client_share_a_connection(send: Any, plain_server: FixedSe
     assert plain_server.connections == 1
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_long_answer_in_chunks_is_read_whole(compressed: bool, send: Any, plain_server: FixedServer) -> None:
+    words = [str(number) for number in range(200_000)]
+    plain_server.body |= {"words": words}
+    plain_server.compressed = compressed
+
+    assert send(GET, base_url=plain_server.address).words == words
+
+
 def test_a_request_id_is_passed_on(send: Any, box: TavusBox) -> None:
     box.trouble(route="get", status=403, headers={"CF-Ray": "8f2a-FRA"}, body={"message": "no"})
 
