@@ -1,0 +1,241 @@
+"""Tavus in a box: the fake service as Python sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tavus.testing.admin import Admin
+from airflow_provider_tavus.testing.clocks import Clock, ManualClock, RealClock, epoch_seconds
+from airflow_provider_tavus.testing.conversation import DEFAULT_PERSONA, DEFAULT_REPLICA, Conversation
+from airflow_provider_tavus.testing.record import RequestRecord, chosen
+from airflow_provider_tavus.testing.script import Script
+from airflow_provider_tavus.testing.server import Server
+from airflow_provider_tavus.testing.service import Account, Service
+from airflow_provider_tavus.testing.troubles import Kind, Trouble, Troubles
+from airflow_provider_tavus.testing.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+    from types import TracebackType
+
+
+class TavusBox:
+    """A stateful Tavus on loopback.
+
+    ``async with TavusBox() as box`` serves it in the running event loop; ``with TavusBox.in_thread() as box``
+    serves it beside code that blocks. Every method may be called from any thread.
+
+    :param api_key: the key that it accepts in ``x-api-key``.
+    :param clock: the box's time; real time if not given.
+    :param seed: of ids and of whatever happens by chance; the same seed gives the same world.
+    :param host: where it listens.
+    :param port: where it listens; 0 is any free port.
+    :param open_admin: whether ``/_box/`` answers others than this machine.
+    :param account: further properties of the account, such as ``concurrency_limit``: see
+        :class:`~airflow_provider_tavus.testing.service.Account`.
+    """
+
+    def __init__(
+        self,
+        api_key: str = "test-key",
+        *,
+        clock: Clock | None = None,
+        seed: int = 0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        open_admin: bool = False,
+        **account: Any,
+    ) -> None:
+        self.clock: Clock = clock or RealClock()
+        self.seed = seed
+        self.account = Account(api_key=api_key, **account)
+        self.world = World(seed)
+        self._host = host
+        self._port = port
+        self._lock = threading.RLock()
+        self._troubles = Troubles(seed)
+        service = Service(self.world, self.account, self.clock, seed)
+        self._server = Server(service, self._troubles, self._lock, Admin(self, open_to_all=open_admin).answer)
+
+    @classmethod
+    @contextmanager
+    def in_thread(cls, *args: Any, **kwargs: Any) -> Iterator[TavusBox]:
+        """Serve a box from a thread of its own; arguments as for the class."""
+        box = cls(*args, **kwargs)
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="tavus-box", daemon=True)
+        thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(box.start(), loop).result()
+            try:
+                yield box
+            finally:
+                asyncio.run_coroutine_threadsafe(box.stop(), loop).result()
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    async def __aenter__(self) -> TavusBox:
+        """Start serving in the running loop."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop serving."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start serving in the running loop."""
+        self._port = await self._server.start(self._host, self._port)
+
+    async def stop(self) -> None:
+        """Stop serving and let go of every connection."""
+        await self._server.stop()
+
+    @property
+    def base_url(self) -> str:
+        """The address without ``/v2``."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def api_key(self) -> str:
+        """The key that the box accepts; set another one to rotate it."""
+        return self.account.api_key
+
+    @api_key.setter
+    def api_key(self, api_key: str) -> None:
+        self.account.api_key = api_key
+
+    def add(
+        self,
+        script: Script | None = None,
+        *,
+        conversation_id: str | None = None,
+        created_at: float | datetime | None = None,
+        name: str | None = None,
+        callback_url: str = "",
+        replica_id: str = DEFAULT_REPLICA,
+        persona_id: str = DEFAULT_PERSONA,
+    ) -> str:
+        """Let a conversation exist, without a create call.
+
+        :param script: what happens in it; a finished call if not given.
+        :param conversation_id: its id; made up from the seed if not given.
+        :param created_at: epoch seconds or an aware datetime; the box's now if not given. Put it in the past
+            to find a call that has long ended.
+        :return: its id.
+        """
+        with self._lock:
+            conversation = Conversation(
+                conversation_id=conversation_id or self.world.new_id(),
+                script=script or Script.finished(),
+                created_at=self.clock.now() if created_at is None else epoch_seconds(created_at),
+                name=name,
+                callback_url=callback_url,
+                replica_id=replica_id,
+                persona_id=persona_id,
+            )
+            self.world.put(conversation)
+        return conversation.conversation_id
+
+    def put_raw(self, conversation_id: str, body: Any) -> None:
+        """Let reads of a conversation give back exactly this JSON, whatever its shape; None undoes it."""
+        with self._lock:
+            if conversation_id not in self.world:
+                self.add(Script.active(), conversation_id=conversation_id)
+            conversation = self.world.get(conversation_id)
+            assert conversation is not None
+            self.world.put(replace(conversation, raw=body))
+
+    def end(self, conversation_id: str) -> None:
+        """End a conversation, as its ``end`` call would."""
+        with self._lock:
+            self.world.end(self.conversation(conversation_id), self.clock.now())
+
+    def remove(self, conversation_id: str) -> None:
+        """Delete a conversation, as its DELETE call would."""
+        with self._lock:
+            self.world.remove(self.conversation(conversation_id), self.clock.now())
+
+    def conversation(self, conversation_id: str) -> Conversation:
+        """Return a conversation as the box knows it.
+
+        :raises KeyError: if there is none of that id.
+        """
+        with self._lock:
+            conversation = self.world.get(conversation_id)
+        if conversation is None:
+            raise KeyError(conversation_id)
+        return conversation
+
+    def trouble(
+        self,
+        kind: Kind = "answer",
+        *,
+        route: str | None = None,
+        conversation_id: str | None = None,
+        lasting: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        **details: Any,
+    ) -> Trouble:
+        """Ask for trouble.
+
+        :param lasting: for how long, in seconds of the box's clock; without end if not given.
+        :param details: as for :class:`~airflow_provider_tavus.testing.troubles.Trouble`.
+        :return: the trouble, which has a ``stop()`` and counts how often it ``happened``.
+        """
+        ends = None if lasting is None else self.clock.now() + lasting
+        asked_for = {"ends": ends} | details
+        trouble = Trouble(
+            kind=kind, route=route, conversation_id=conversation_id, headers=headers or {}, **asked_for
+        )
+        with self._lock:
+            return self._troubles.add(trouble)
+
+    def stop_troubles(self) -> None:
+        """End all trouble."""
+        with self._lock:
+            self._troubles.stop_all()
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """Every request so far, oldest first."""
+        with self._lock:
+            return list(self._server.requests)
+
+    def count(self, route: str | None = None, conversation_id: str | None = None, **which: Any) -> int:
+        """Return how many requests there were; ``which`` as for :meth:`requests_of`."""
+        return len(self.requests_of(route, conversation_id, **which))
+
+    def requests_of(
+        self, route: str | None = None, conversation_id: str | None = None, **which: Any
+    ) -> list[RequestRecord]:
+        """Return the requests of a call, of a conversation, or with whatever ``which`` names.
+
+        That is ``status``, ``method``, ``since`` and ``until``, these two in epoch seconds of the box's
+        clock.
+        """
+        return chosen(self.requests, route=route, conversation_id=conversation_id, **which)
+
+    def forget_requests(self) -> None:
+        """Empty the record."""
+        with self._lock:
+            self._server.requests.clear()
+
+    def advance(self, seconds: float) -> float:
+        """Move a clock that is moved by hand; return the box's new time in epoch seconds."""
+        if not isinstance(self.clock, ManualClock):
+            raise TypeError("only a ManualClock can be moved by hand")
+        return self.clock.advance(seconds)

@@ -1,0 +1,83 @@
+"""The record of every request that reached the box."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie", "proxy-authorization"})
+
+
+@dataclass(eq=False)
+class RequestRecord:
+    """A request and how it was answered. No key is in it, wherever the client put it.
+
+    :param monotonic: when it came, on the clock of :func:`time.monotonic` in the box's process, in seconds.
+    :param wall: when it came, in epoch seconds of the machine.
+    :param box_time: when it came, in epoch seconds of the box's clock.
+    :param method: the HTTP method.
+    :param route: the call by name: create, list, get, end, delete, pals, personas, faces, replicas, or
+        unknown.
+    :param path: the path without the query.
+    :param query: the query; of a repeated name the last.
+    :param conversation_id: the conversation that the path names, if any.
+    :param headers: without those that hold secrets; names in lower case.
+    :param body: the JSON that was sent, or None.
+    :param status: the answered status; None as long as there was none, and for ever if there never is one.
+    :param seconds: how long the answer took, in real seconds.
+    """
+
+    monotonic: float
+    wall: float
+    box_time: float
+    method: str
+    route: str
+    path: str
+    query: Mapping[str, str]
+    conversation_id: str | None
+    headers: Mapping[str, str]
+    body: Any = None
+    status: int | None = None
+    seconds: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON."""
+        return asdict(self)
+
+
+def chosen(
+    requests: Iterable[RequestRecord],
+    *,
+    route: str | None = None,
+    conversation_id: str | None = None,
+    status: int | None = None,
+    method: str | None = None,
+    since: float | None = None,
+    until: float | None = None,
+) -> list[RequestRecord]:
+    """Return the requests that fit everything that is given.
+
+    :param since: came at this time or later, in epoch seconds of the box's clock.
+    :param until: came before this time, likewise.
+    """
+    return [
+        request
+        for request in requests
+        if (route is None or request.route == route)
+        and (conversation_id is None or request.conversation_id == conversation_id)
+        and (status is None or request.status == status)
+        and (method is None or request.method == method)
+        and (since is None or request.box_time >= since)
+        and (until is None or request.box_time < until)
+    ]
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """Return a text in which stars stand for secrets."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,168 @@
+"""Trouble on request: which requests it meets, and what it does to them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow_provider_tavus.testing.answers import (
+    JSON,
+    Answer,
+    html_answer,
+    json_answer,
+    not_json_answer,
+    typical_answer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Kind = Literal[
+    "answer",
+    "html",
+    "not_json",
+    "cut",
+    "reset",
+    "hang",
+    "drip",
+    "latency",
+    "lost_answer",
+]
+KINDS: tuple[str, ...] = get_args(Kind)
+INSTEAD_OF_WORK = frozenset({"answer", "html", "not_json", "reset", "hang"})
+"""Kinds that keep the call from being done; with the others it is done, and its answer suffers."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Trouble:
+    """One kind of trouble and the requests that it meets.
+
+    What it does:
+
+    :param kind: ``answer`` a status, body and headers of choice; ``html`` a page; ``not_json`` text that
+        claims to be JSON; ``cut`` the answer breaks off in the middle; ``reset`` the connection is reset;
+        ``hang`` the request is never answered; ``drip`` the answer comes byte by byte; ``latency`` it comes
+        late; ``lost_answer`` the work is done, but the connection is reset or hangs before the answer.
+    :param status: of ``answer``, ``html`` and ``not_json``.
+    :param body: of ``answer``: text as it is, anything else as JSON; if None, what the status usually comes
+        with.
+    :param headers: more headers of an answer.
+    :param retry_after: the header Retry-After, in seconds or as a date.
+    :param seconds: of ``latency`` and ``drip``: how long it takes, in real seconds.
+    :param hangs: of ``lost_answer``: whether the connection hangs instead of being reset.
+
+    Whom it meets:
+
+    :param route: requests of this call only.
+    :param conversation_id: requests of this conversation only.
+    :param after: how many such requests pass unharmed first.
+    :param times: how many are met then; None is no end.
+    :param chance: how likely each of them is met, from 0 to 1.
+    :param begins: not before this moment, in epoch seconds of the box's clock.
+    :param ends: not from this moment on, likewise.
+    """
+
+    kind: Kind = "answer"
+    status: int | None = None
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    retry_after: float | str | None = None
+    seconds: float = 0.0
+    hangs: bool = False
+    route: str | None = None
+    conversation_id: str | None = None
+    after: int = 0
+    times: int | None = None
+    chance: float = 1.0
+    begins: float | None = None
+    ends: float | None = None
+    stopped: bool = False
+    passed: int = 0
+    happened: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that does not exist, rather than never happen."""
+        if self.kind not in KINDS:
+            raise ValueError(f"no trouble of kind {self.kind!r}; there is {', '.join(KINDS)}")
+
+    def stop(self) -> None:
+        """Let no further request be met."""
+        self.stopped = True
+
+    def meets(self, route: str, conversation_id: str | None, now: float, luck: random.Random) -> bool:
+        """Tell whether it meets a request, and count the request if so."""
+        if self.stopped or not self._is_about(route, conversation_id) or not self._is_on(now):
+            return False
+        if self.passed < self.after:
+            self.passed += 1
+            return False
+        if self.times is not None and self.happened >= self.times:
+            return False
+        if self.chance < 1 and luck.random() >= self.chance:
+            return False
+        self.happened += 1
+        return True
+
+    def answer(self) -> Answer:
+        """Return the answer of those kinds that put one in the place of the real one."""
+        match self.kind:
+            case "html":
+                answer = html_answer(self.status or 200, "Please wait")
+            case "not_json":
+                answer = not_json_answer(self.status or 200)
+            case _:
+                answer = self._own_answer()
+        headers = {**answer.headers, **self.headers}
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        return Answer(answer.status, answer.body, headers)
+
+    def _own_answer(self) -> Answer:
+        status = self.status or 500
+        if self.body is None:
+            return typical_answer(status)
+        if isinstance(self.body, str):
+            return Answer(status, self.body.encode(), {"Content-Type": JSON})
+        return json_answer(self.body, status)
+
+    def _is_about(self, route: str, conversation_id: str | None) -> bool:
+        return self.route in {None, route} and self.conversation_id in {None, conversation_id}
+
+    def _is_on(self, now: float) -> bool:
+        return (self.begins is None or now >= self.begins) and (self.ends is None or now < self.ends)
+
+
+class Troubles:
+    """All trouble that was asked for, in the order in which it was.
+
+    :param seed: of what happens by chance.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._luck = random.Random(f"trouble {seed}")  # noqa: S311 - a play needs no secrecy
+        self._asked_for: list[Trouble] = []
+
+    def __iter__(self) -> Iterator[Trouble]:
+        return iter(tuple(self._asked_for))
+
+    def add(self, trouble: Trouble) -> Trouble:
+        """Begin a trouble."""
+        self._asked_for.append(trouble)
+        return trouble
+
+    def stop_all(self) -> None:
+        """End every trouble."""
+        for trouble in self._asked_for:
+            trouble.stop()
+        self._asked_for.clear()
+
+    def meeting(self, route: str, conversation_id: str | None, now: float) -> list[Trouble]:
+        """Return the troubles that meet a request: any latency, and of the others the first that does."""
+        met: list[Trouble] = []
+        for trouble in self._asked_for:
+            if trouble.kind != "latency" and any(earlier.kind != "latency" for earlier in met):
+                continue
+            if trouble.meets(route, conversation_id, now, self._luck):
+                met.append(trouble)
+        return met

@@ -1,0 +1,190 @@
+"""The ways in: a thread, the running loop, the command, and HTTP under /_box/."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+import requests
+
+from airflow_provider_tavus.testing import ManualClock, RealClock, Script, TavusBox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Call = Callable[..., requests.Response]
+
+COMMAND = [sys.executable, "-m", "airflow_provider_tavus.testing"]
+
+
+async def test_a_box_serves_in_the_running_loop() -> None:
+    async with TavusBox() as box, aiohttp.ClientSession(headers={"x-api-key": box.api_key}) as session:
+        conversation_id = box.add(Script.active())
+        async with session.get(f"{box.base_url}/v2/conversations/{conversation_id}") as answer:
+            assert (await answer.json())["status"] == "active"
+
+
+async def test_moving_the_clock_wakes_what_waits_for_it() -> None:
+    clock = ManualClock()
+    waiting = asyncio.create_task(clock.wait_until(clock.now() + 3600))
+    await asyncio.sleep(0)
+
+    await asyncio.to_thread(clock.advance, 3599)
+    assert not waiting.done()
+    await asyncio.to_thread(clock.advance, 1)
+    await asyncio.wait_for(waiting, timeout=1)
+
+
+def test_a_box_that_has_stopped_refuses_connections() -> None:
+    with TavusBox.in_thread() as box:
+        pass
+
+    with pytest.raises(requests.ConnectionError, match="refused"):
+        requests.get(box.base_url, timeout=1)
+
+
+def test_faster_time_runs_ahead_of_the_machine() -> None:
+    clock = RealClock(speed=3600, start=0)
+
+    assert asyncio.run(asyncio.wait_for(clock.wait_until(360), timeout=5)) is None
+    assert 360 <= clock.now() < 3600
+
+
+def test_ids_come_out_the_same_for_the_same_seed() -> None:
+    def ids(seed: int) -> list[str]:
+        box = TavusBox(seed=seed)
+        return [box.add() for _ in range(3)]
+
+    assert ids(1) == ids(1)
+    assert ids(1) != ids(2)
+
+
+@pytest.fixture
+def command() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the demo 100 times as fast, and hand over the process and its address."""
+    with subprocess.Popen(
+        [*COMMAND, "--scene", "demo", "--speed", "100", "--api-key", "k"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert address is not None
+            yield process, address.group()
+        finally:
+            process.kill()
+
+
+def test_the_demo_is_a_call_that_ends_and_gets_its_transcript(
+    command: tuple[subprocess.Popen[str], str],
+) -> None:
+    _, address = command
+    events: list[str] = []
+    for _ in range(200):
+        body = requests.get(
+            f"{address}/v2/conversations/cdemo0001?verbose=true", headers={"x-api-key": "k"}, timeout=5
+        ).json()
+        events = [event["event_type"] for event in body["events"]]
+        if len(events) == 3:
+            break
+    assert events == ["system.replica_joined", "system.shutdown", "application.transcription_ready"]
+    assert body["status"] == "ended"
+    assert len(body["events"][-1]["properties"]["transcript"]) >= 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_stops_in_order_when_it_is_told_to(
+    command: tuple[subprocess.Popen[str], str], number: signal.Signals
+) -> None:
+    process, _ = command
+    process.send_signal(number)
+
+    assert process.wait(timeout=10) == 0
+
+
+def test_the_command_tells_what_it_can_do() -> None:
+    told = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+
+    assert "--speed" in told
+    assert "cdemo0001" in told
+
+
+def test_another_process_can_steer_and_count_over_http(box: TavusBox, call: Call, clock: ManualClock) -> None:
+    added = call(
+        "POST",
+        "/_box/conversations",
+        json={
+            "conversation_id": "c1",
+            "script": {
+                "name": "finished",
+                "seconds": 3600,
+                "reason_key": "reason",
+                "turns": [{"role": "user", "content": "Hi"}, {"raw": 17}],
+                "further_events": [{"event_type": "x.y", "after_shutdown": 5}],
+            },
+        },
+    )
+    assert (added.status_code, added.json()) == (201, {"conversation_id": "c1"})
+    trouble_id = call("POST", "/_box/troubles", json={"status": 503, "route": "get", "times": 1}).json()[
+        "trouble_id"
+    ]
+    assert call("GET", "/v2/conversations/c1").status_code == 503
+    assert call("GET", f"/_box/troubles/{trouble_id}").json() == {"happened": 1}
+    assert call("DELETE", f"/_box/troubles/{trouble_id}").status_code == 204
+
+    assert call("POST", "/_box/clock", json={"advance": 3605}).json() == {"now": clock.now()}
+    body = call("GET", "/v2/conversations/c1?verbose=true").json()
+    assert [event["event_type"] for event in body["events"]] == [
+        "system.replica_joined",
+        "system.shutdown",
+        "application.transcription_ready",
+        "x.y",
+    ]
+    counted = call("GET", "/_box/requests?route=get").json()
+    assert counted["count"] == 2
+    assert counted["requests"][0]["status"] == 503
+
+    assert call("PATCH", "/_box/account", json={"credits": 0}).status_code == 204
+    assert call("POST", "/v2/conversations", json={}).status_code == 402
+    assert call("PUT", "/_box/conversations/c1/raw", json={"status": "odd"}).status_code == 204
+    assert call("GET", "/v2/conversations/c1").json() == {"status": "odd"}
+    assert call("DELETE", "/_box/conversations/c1").status_code == 204
+    assert call("DELETE", "/_box/requests").status_code == 204
+    assert box.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/_box/conversations", {"script": "no such script"}),
+        ("POST", "/_box/conversations", {"script": {"name": "finished", "no_such_field": 1}}),
+        ("POST", "/_box/conversations", {"no_such_field": 1}),
+        ("POST", "/_box/troubles", {"kind": "earthquake"}),
+        ("POST", "/_box/clock", {}),
+        ("PATCH", "/_box/account", {"no_such_field": 1}),
+        ("DELETE", "/_box/conversations/cnobody", None),
+        ("GET", "/_box/requests?no_such_filter=1", None),
+    ],
+)
+def test_a_control_that_makes_no_sense_is_refused_with_a_reason(
+    call: Call, method: str, path: str, body: object
+) -> None:
+    answer = call(method, path, json=body)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_a_web_page_cannot_steer_the_box_through_a_browser(call: Call) -> None:
+    answer = call("POST", "/_box/clock", data="advance=1", headers={"Content-Type": "text/plain"})
+
+    assert answer.status_code == 415
