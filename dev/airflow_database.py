@@ -30,16 +30,14 @@ class AirflowDatabase:
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """The state of each task; that of a mapped one under a name such as `wait[0]`."""
-        found = self.rows(
-            "SELECT task_id, map_index, state FROM task_instance WHERE dag_id = ? AND run_id = ? ORDER BY 1, 2",
-            dag_id,
-            run_id,
-        )
+        instances = "SELECT task_id, map_index, state FROM task_instance"
+        found = self.rows(f"{instances} WHERE dag_id = ? AND run_id = ? ORDER BY 1, 2", dag_id, run_id)
         return {instance_name(task_id, map_index): state for task_id, map_index, state in found}
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int) -> Any:
         found = self.rows(
-            "SELECT value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ? AND map_index = ?",
+            "SELECT value FROM xcom"
+            " WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ? AND map_index = ?",
             *(dag_id, run_id, task_id, key, map_index),
         )
         if not found:

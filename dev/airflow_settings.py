@@ -1,4 +1,4 @@
-"""The environment variables that make an Airflow quick, quiet, local and open: for tests and demonstrations only."""
+"""Environment variables for an Airflow that is quick, quiet, local and open: for tests and the demo only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,26 +23,27 @@ def settings(
     *,
     home: Path,
     dag_folder: Path,
-    python: Path,
     ports: Mapping[str, int],
     connections: Mapping[str, Mapping[str, Any]],
     major: int,
 ) -> dict[str, str]:
-    """What a component of this Airflow has as its environment.
-
-    The settings of an Airflow that we may be running under ourselves are left out.
-    """
-    own = {
-        name: value for name, value in os.environ.items() if "AIRFLOW" not in name and name != "PYTHONPATH"
-    }
-    own["PATH"] = os.pathsep.join([str(python.parent), own.get("PATH", os.defpath)])
-    # A test run that counts its coverage or turns warnings into errors does not mean Airflow's own processes.
-    for of_the_test_run in ("PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS", "PYTHONWARNINGS"):
-        own.pop(of_the_test_run, None)
+    """What a component of this Airflow has as its environment."""
     chosen = _common(home, dag_folder, ports) | (_airflow_3(ports) if major >= 3 else _airflow_2(ports))
     for conn_id, connection in connections.items():
         chosen[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
-    return own | chosen
+    return own_environment() | chosen
+
+
+def own_environment() -> dict[str, str]:
+    """Our own environment without what was meant for us alone.
+
+    That is the settings of an Airflow that this process uses itself, and those of the test run: one that
+    counts its coverage or turns warnings into errors does not mean Airflow's processes.
+    """
+    ours = {"PYTHONPATH", "PYTHONWARNINGS", "PYTEST_CURRENT_TEST", "PYTEST_ADDOPTS"}
+    own = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name and name not in ours}
+    own["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), own.get("PATH", os.defpath)])
+    return own
 
 
 def _common(home: Path, dag_folder: Path, ports: Mapping[str, int]) -> dict[str, str]:
@@ -53,7 +55,7 @@ def _common(home: Path, dag_folder: Path, ports: Mapping[str, int]) -> dict[str,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        # A process waits its turn to write for as long as this: two cores and one SQLite file are easily busy.
+        # A process waits its turn to write for so long: two cores and one SQLite file are easily busy.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(ports["trigger log"]),

@@ -62,7 +62,7 @@ class Component:
         return self._process is not None and self._process.poll() is not None
 
     def kill(self) -> None:
-        """End it and all its descendants at once, as a power cut would: nothing can be tidied up or handed over."""
+        """End it and all its descendants at once, as a power cut would: nothing is tidied up."""
         killed: set[int] = set()
         # What forked between the listing and the kill is found in the next listing.
         while newly_found := set(members_of(self._sessions)) - killed:

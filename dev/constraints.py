@@ -19,7 +19,7 @@ GROUPS = ("test", "lint", "package", "setup")
 
 def pin(release: AirflowRelease) -> None:
     """Resolve what the project and its dependency groups need beside this Airflow, and write it down."""
-    command = [Path(sys.executable).with_name("uv"), "pip", "compile", "--quiet", "--universal"]
+    command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal"]
     command += ["--python-version", "3.11", "--exclude-newer", release.resolved_as_of]
     for name in release.taken_later:
         command += ["--exclude-newer-package", f"{name}={TAKEN_LATER_AS_OF}"]

@@ -15,10 +15,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_releases import MAIN_RELEASE, AirflowRelease, release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 PROJECT = Path(__file__).resolve().parent.parent
 PYPROJECT = PROJECT / "pyproject.toml"
@@ -75,7 +78,7 @@ class Environment:
             run([*pip, "--constraint", str(MAIN_RELEASE.constraints), "uv"])
             run([str(uv), "pip", "install", "--quiet", "--python", str(self.python), *wanted])
         except subprocess.CalledProcessError:
-            # uv does not read pip's configuration; where only pip knows where packages come from, pip installs them.
+            # uv does not read pip's configuration, which may be all that knows where packages come from here.
             print("uv could not install everything: pip goes on, which takes longer …", file=sys.stderr)
             run([*pip, *wanted])
 
@@ -113,7 +116,7 @@ class Environment:
 
 
 def requirements_of(groups: Iterable[str]) -> list[str]:
-    """What the dependency groups of pyproject.toml ask for. (The pip of an older Python does not read them.)"""
+    """What the dependency groups of pyproject.toml ask for. (The pip of Python 3.11 does not read them.)"""
     declared = tomllib.loads(PYPROJECT.read_text())["dependency-groups"]
     found: dict[str, None] = {}
     for group in groups:

@@ -73,7 +73,6 @@ class RealAirflow:
         self._environment = settings(
             home=self.home,
             dag_folder=self.home / "dags",
-            python=self._python,
             ports=ports,
             connections=connections or {},
             major=self.major,
@@ -254,7 +253,7 @@ class RealAirflow:
         )
 
     def _lay_out(self) -> None:
-        """Write the few files that Airflow wants to find, with the DAG folders linked into the one it reads."""
+        """Write what Airflow wants to find: the one folder of DAGs that it reads has links to ours."""
         dags = self.home / "dags"
         dags.mkdir(parents=True, exist_ok=True)
         for folder in self._dag_folders:

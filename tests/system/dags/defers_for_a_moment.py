@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
-try:
-    from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-except ImportError:  # Airflow 2
-    from airflow.triggers.temporal import DateTimeTrigger
+temporal = import_module(
+    "airflow.providers.standard.triggers.temporal"
+    if find_spec("airflow.sdk")
+    else "airflow.triggers.temporal"
+)
 
 
 class DeferForAMoment(BaseOperator):
@@ -24,13 +27,13 @@ class DeferForAMoment(BaseOperator):
 
     def execute(self, context: Any) -> None:
         """Hand the wait over to the triggerer."""
-        moment = datetime.now(timezone.utc) + timedelta(seconds=float(self.seconds))
-        self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resumed")
+        moment = datetime.now(UTC) + timedelta(seconds=float(self.seconds))
+        self.defer(trigger=temporal.DateTimeTrigger(moment=moment), method_name="resumed")
 
     def resumed(self, context: Any, event: Any) -> dict[str, Any]:
         """Return something of every JSON type."""
         return {"waited": float(self.seconds), "words": ["plain", '"quoted"'], "nothing": None, "done": True}
 
 
-with DAG(dag_id="defers_for_a_moment", start_date=datetime(2025, 1, 1, tzinfo=timezone.utc), schedule=None):
+with DAG(dag_id="defers_for_a_moment", start_date=datetime(2025, 1, 1, tzinfo=UTC), schedule=None):
     DeferForAMoment(task_id="wait", seconds="{{ dag_run.conf.get('seconds', 3) }}")
