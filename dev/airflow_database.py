@@ -19,9 +19,7 @@ class AirflowDatabase:
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows that a query finds."""
-        with contextlib.closing(
-            sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=60)
-        ) as file:
+        with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=60)) as file:
             return file.execute(query, values).fetchall()
 
     def run_state(self, dag_id: str, run_id: str) -> str | None:
@@ -36,14 +34,11 @@ class AirflowDatabase:
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int) -> Any:
         found = self.rows(
-            "SELECT value FROM xcom"
-            " WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ? AND map_index = ?",
+            "SELECT value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = ? AND map_index = ?",
             *(dag_id, run_id, task_id, key, map_index),
         )
         if not found:
-            raise LookupError(
-                f"No XCom {key} of {dag_id}.{instance_name(task_id, map_index)} in run {run_id}"
-            )
+            raise LookupError(f"No XCom {key} of {dag_id}.{instance_name(task_id, map_index)} in run {run_id}")
         return json.loads(found[0][0])
 
 

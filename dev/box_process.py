@@ -29,9 +29,7 @@ class BoxProcess:
     `airflow_provider_tavus.testing`.
     """
 
-    def __init__(
-        self, log: Path, *, scene: str = "empty", speed: float = 1.0, api_key: str = "test-key"
-    ) -> None:
+    def __init__(self, log: Path, *, scene: str = "empty", speed: float = 1.0, api_key: str = "test-key") -> None:
         self.api_key = api_key
         self.address = ""
         command = [sys.executable, "-u", "-m", "airflow_provider_tavus.testing"]

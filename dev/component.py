@@ -21,9 +21,7 @@ class Component:
     the group of the scheduler does not reach them. They stay in its session.
     """
 
-    def __init__(
-        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], log: Path
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
         self.name = name
         self.command = list(command)
         self.environment = dict(environment)

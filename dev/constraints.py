@@ -27,9 +27,7 @@ def pin(release: AirflowRelease) -> None:
         command += ["--group", group]
     command += ["--no-annotate", "--no-header", "--constraints", "-", "pyproject.toml"]
     airflow = f"apache-airflow=={release.version}\n"
-    resolved = subprocess.run(
-        command, cwd=PROJECT, input=airflow, check=True, text=True, stdout=subprocess.PIPE
-    )
+    resolved = subprocess.run(command, cwd=PROJECT, input=airflow, check=True, text=True, stdout=subprocess.PIPE)
     release.constraints.write_text(resolved.stdout)
     print(f"{release.constraints.relative_to(PROJECT)}: Airflow {release.version}")
 

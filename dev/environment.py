@@ -95,12 +95,7 @@ class Environment:
             "'airflow_provider_tavus')); sys.exit(not (sys.version_info >= (3, 11) and all(found)))"
         )
         try:
-            return (
-                subprocess.run(
-                    [self.python, "-c", check], cwd="/", capture_output=True, check=False
-                ).returncode
-                == 0
-            )
+            return subprocess.run([self.python, "-c", check], cwd="/", capture_output=True, check=False).returncode == 0
         except OSError:
             return False
 
@@ -127,9 +122,7 @@ def requirements_of(groups: Iterable[str]) -> list[str]:
 
 
 def run(command: Sequence[str]) -> None:
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
 
 
@@ -144,9 +137,7 @@ def main() -> int:
     try:
         environment.make()
     except subprocess.CalledProcessError as failure:
-        print(
-            f"Setting up {asked.directory} failed: {' '.join(map(str, failure.cmd[:4]))} …", file=sys.stderr
-        )
+        print(f"Setting up {asked.directory} failed: {' '.join(map(str, failure.cmd[:4]))} …", file=sys.stderr)
         return 1
     return 0
 

@@ -192,9 +192,7 @@ class RealAirflow:
         """The state of each task at this moment; that of a mapped one under a name such as `wait[0]`."""
         return self.database.task_states(dag_id, run_id)
 
-    def xcom(
-        self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1
-    ) -> Any:
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """What a task handed on; LookupError if it handed on nothing under this key."""
         return self.database.xcom(dag_id, run_id, task_id, key, map_index)
 
@@ -268,9 +266,7 @@ class RealAirflow:
             report = self.rest.health()
         except OSError:
             return False
-        watched = {"metadatabase", "scheduler", "triggerer"} | (
-            {"dag_processor"} if self.major >= 3 else set()
-        )
+        watched = {"metadatabase", "scheduler", "triggerer"} | ({"dag_processor"} if self.major >= 3 else set())
         return all(report.get(name) == "healthy" for name in watched)
 
     def _wait(
@@ -285,9 +281,7 @@ class RealAirflow:
         while not (found := look()):
             for component in self._components:
                 if component.has_ended_by_itself:
-                    raise RuntimeError(
-                        f"Waiting for {wish}, {component.name} ended:\n{component.log_tail(40)}"
-                    )
+                    raise RuntimeError(f"Waiting for {wish}, {component.name} ended:\n{component.log_tail(40)}")
             if time.monotonic() > give_up:
                 raise TimeoutError(f"Waited {timeout:.0f} s for {wish}.\n{self._situation(about)}")
             time.sleep(0.2)

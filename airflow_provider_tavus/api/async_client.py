@@ -97,6 +97,9 @@ class AsyncTavusClient:
                 sock_read=settings.read_timeout,
             ),
         )
+        # aiohttp would send a request again by itself when a connection breaks, at once and uncounted. It has no
+        # public switch for that; its own test client uses this one.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(

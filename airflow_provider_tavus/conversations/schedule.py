@@ -29,14 +29,14 @@ class Schedule:
         """Return the epoch seconds of the look after ``last_look``."""
         return last_look + self._pause(last_look)
 
-    def look_after_a_move(self, now: float) -> float:
+    def look_after_a_move(self, planned: float, now: float) -> float:
         """
-        Return the next look, after ``now``, of a wait whose last look nobody remembers.
+        Return the next look of a wait that was to look at ``planned`` and has been moved, perhaps long ago.
 
-        The looks lie on the grid that began with the wait's start, so that no number of moves or restarts
-        makes them more frequent, and none starves them.
+        It is the planned one, if that is still to come. Later ones lie on the grid that begins there, so that
+        no number of moves or restarts makes the looks more frequent, and none starves them.
         """
-        look = self.started_at
+        look = planned
         while look <= now:
             pause = self._pause(look)
             steady = not self.exponential_backoff or pause == self.longest_interval

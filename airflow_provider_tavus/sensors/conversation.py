@@ -186,14 +186,14 @@ class ConversationSensor(BaseSensorOperator):
 
     def _pause(self, wait: Wait, next_look: float) -> None:
         if self.deferrable:
-            self._defer(wait)
+            self._defer(wait, next_look)
         if self.reschedule:
             from airflow.exceptions import AirflowRescheduleException
 
             raise AirflowRescheduleException(datetime.fromtimestamp(next_look, UTC))
         time.sleep(max(0.0, next_look - time.time()))
 
-    def _defer(self, wait: Wait) -> NoReturn:
+    def _defer(self, wait: Wait, next_look: float) -> NoReturn:
         from airflow_provider_tavus.triggers.conversation import ConversationTrigger
 
         schedule = wait.schedule
@@ -207,6 +207,7 @@ class ConversationSensor(BaseSensorOperator):
                 deadline=schedule.deadline,
                 tavus_conn_id=self.tavus_conn_id,
                 started_at=schedule.started_at,
+                next_look=next_look,
                 exponential_backoff=schedule.exponential_backoff,
                 max_wait=schedule.longest_interval,
             ),

@@ -41,6 +41,7 @@ class ConversationTrigger(BaseTrigger):
     :param deadline: epoch seconds; the first look at or after it is the last.
     :param tavus_conn_id: the Airflow connection to use.
     :param started_at: epoch seconds of the first start of the wait; default: now.
+    :param next_look: epoch seconds before which not to look; default: now.
     :param exponential_backoff: let the pauses double from ``poll_interval`` on.
     :param max_wait: seconds that a pause may grow to, at most.
     """
@@ -55,6 +56,7 @@ class ConversationTrigger(BaseTrigger):
         deadline: float,
         tavus_conn_id: str = TavusHook.default_conn_name,
         started_at: float | None = None,
+        next_look: float | None = None,
         exponential_backoff: bool = False,
         max_wait: float | None = None,
     ) -> None:
@@ -66,6 +68,7 @@ class ConversationTrigger(BaseTrigger):
         self.deadline = deadline
         self.tavus_conn_id = tavus_conn_id
         self.started_at = time.time() if started_at is None else started_at
+        self.next_look = time.time() if next_look is None else next_look
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
 
@@ -81,6 +84,7 @@ class ConversationTrigger(BaseTrigger):
                 "deadline": self.deadline,
                 "tavus_conn_id": self.tavus_conn_id,
                 "started_at": self.started_at,
+                "next_look": self.next_look,
                 "exponential_backoff": self.exponential_backoff,
                 "max_wait": self.max_wait,
             },
@@ -98,8 +102,7 @@ class ConversationTrigger(BaseTrigger):
 
     async def _carry_out(self, client: AsyncTavusClient) -> Wait:
         wait = self._wait()
-        # The task looked before it deferred, or another triggerer did a moment ago.
-        look = wait.schedule.look_after_a_move(time.time())
+        look = wait.schedule.look_after_a_move(self.next_look, time.time())
         while True:
             await asyncio.sleep(look - time.time())
             look = time.time()

@@ -10,9 +10,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, BaseOperator
 
 temporal = import_module(
-    "airflow.providers.standard.triggers.temporal"
-    if find_spec("airflow.sdk")
-    else "airflow.triggers.temporal"
+    "airflow.providers.standard.triggers.temporal" if find_spec("airflow.sdk") else "airflow.triggers.temporal"
 )
 
 
