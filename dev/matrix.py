@@ -16,7 +16,6 @@ import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_releases import MAIN_RELEASE, RELEASES, AirflowRelease
@@ -25,6 +24,7 @@ from pythons import pythons_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 ENVIRONMENTS = PROJECT / ".matrix"
 LIMIT = 15 * 60
