@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("headers", [{}, {"x-api-key": "wrong"}])
 @pytest.mark.parametrize("path", ["/v2/conversations", "/v2/conversations/c1", "/v2/pals", "/v2/nothing"])
-def test_a_wrong_or_missing_key_is_refused_as_documented(
-    box: TavusBox, headers: dict[str, str], path: str
-) -> None:
+def test_a_wrong_or_missing_key_is_refused_as_documented(box: TavusBox, headers: dict[str, str], path: str) -> None:
     answer = requests.get(box.base_url + path, headers=headers, timeout=5)
 
     assert (answer.status_code, answer.json()) == (401, {"message": "Invalid access token"})
@@ -94,9 +92,7 @@ def test_only_the_text_true_makes_a_read_verbose(box: TavusBox, call: Call, aske
     assert ("events" in body) is told
 
 
-def test_the_list_has_pages_of_ten_from_the_newest_on_unless_asked_otherwise(
-    box: TavusBox, call: Call
-) -> None:
+def test_the_list_has_pages_of_ten_from_the_newest_on_unless_asked_otherwise(box: TavusBox, call: Call) -> None:
     ids = [box.add(Script.active(), created_at=box.clock.now() - age) for age in range(25)]
 
     assert _ids(call("GET", "/v2/conversations")) == ids[:10]
@@ -143,9 +139,7 @@ def test_an_account_out_of_credits_creates_nothing(box: TavusBox, call: Call) ->
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_a_second_end_answers_as_the_account_says(
-    box: TavusBox, call: Call, status: Literal[200, 400]
-) -> None:
+def test_a_second_end_answers_as_the_account_says(box: TavusBox, call: Call, status: Literal[200, 400]) -> None:
     box.account.second_end = status
     conversation_id = box.add(Script.active())
     path = f"/v2/conversations/{conversation_id}/end"

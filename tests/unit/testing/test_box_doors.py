@@ -134,9 +134,7 @@ def test_another_process_can_steer_and_count_over_http(box: TavusBox, call: Call
         },
     )
     assert (added.status_code, added.json()) == (201, {"conversation_id": "c1"})
-    trouble_id = call("POST", "/_box/troubles", json={"status": 503, "route": "get", "times": 1}).json()[
-        "trouble_id"
-    ]
+    trouble_id = call("POST", "/_box/troubles", json={"status": 503, "route": "get", "times": 1}).json()["trouble_id"]
     assert call("GET", "/v2/conversations/c1").status_code == 503
     assert call("GET", f"/_box/troubles/{trouble_id}").json() == {"happened": 1}
     assert call("DELETE", f"/_box/troubles/{trouble_id}").status_code == 204

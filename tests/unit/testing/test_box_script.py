@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 READY = "application.transcription_ready"
 
 
-def test_a_call_goes_through_its_life_as_the_clock_is_moved(
-    box: TavusBox, clock: ManualClock, read: Read
-) -> None:
+def test_a_call_goes_through_its_life_as_the_clock_is_moved(box: TavusBox, clock: ManualClock, read: Read) -> None:
     conversation_id = box.add(Script.finished(seconds=3600, transcript_delay=90))
     assert (read(conversation_id)["status"], _types(read(conversation_id))) == ("active", [])
 
@@ -67,17 +65,13 @@ def test_a_transcript_that_comes_twice_is_complete_the_second_time(
     clock.advance(180)
 
     first, second = (
-        event["properties"]["transcript"]
-        for event in read(conversation_id)["events"]
-        if event["event_type"] == READY
+        event["properties"]["transcript"] for event in read(conversation_id)["events"] if event["event_type"] == READY
     )
     assert [turn["content"] for turn in first] == ["Hi"]
     assert [turn["content"] for turn in second] == ["Hi", "Hello"]
 
 
-def test_ending_a_call_early_cuts_off_what_was_still_to_be_said(
-    box: TavusBox, clock: ManualClock, read: Read
-) -> None:
+def test_ending_a_call_early_cuts_off_what_was_still_to_be_said(box: TavusBox, clock: ManualClock, read: Read) -> None:
     said = [Turn("user", "Hi", at=5), Turn("user", "Still here?", at=50)]
     conversation_id = box.add(Script.finished(seconds=60, turns=said, transcript_delay=10))
     clock.advance(20)
@@ -178,9 +172,7 @@ def test_a_minimal_read_has_an_id_and_a_status(box: TavusBox, call: Call) -> Non
     }
 
 
-def test_one_join_can_be_told_twice_and_without_properties(
-    box: TavusBox, clock: ManualClock, read: Read
-) -> None:
+def test_one_join_can_be_told_twice_and_without_properties(box: TavusBox, clock: ManualClock, read: Read) -> None:
     conversation_id = box.add(Script.active(joined="both", joined_properties=False))
     clock.advance(1)
 
@@ -232,9 +224,7 @@ def test_any_body_can_be_put_in_the_place_of_a_conversation(box: TavusBox, read:
     ]
 
 
-def test_a_read_is_the_same_as_long_as_the_clock_stands_still(
-    box: TavusBox, clock: ManualClock, read: Read
-) -> None:
+def test_a_read_is_the_same_as_long_as_the_clock_stands_still(box: TavusBox, clock: ManualClock, read: Read) -> None:
     conversation_id = box.add(Script.finished(event_order="shuffled"))
     clock.advance(600)
 

@@ -152,9 +152,7 @@ def test_trouble_instead_of_the_work_keeps_the_work_from_being_done(box: TavusBo
     assert len(box.world) == 0
 
 
-def test_trouble_meets_the_route_and_the_conversation_it_was_asked_for(
-    box: TavusBox, call: Call, path: str
-) -> None:
+def test_trouble_meets_the_route_and_the_conversation_it_was_asked_for(box: TavusBox, call: Call, path: str) -> None:
     other = f"/v2/conversations/{box.add(Script.active())}"
     box.trouble(status=500, route="get", conversation_id="c1")
 

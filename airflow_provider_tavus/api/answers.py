@@ -1,0 +1,143 @@
+"""From an HTTP answer to the value it carries, or to the error it means. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_tavus.api import errors
+from airflow_provider_tavus.api.retry import retry_after_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_tavus.api.calls import Call
+
+T = TypeVar("T")
+
+ERROR_BY_STATUS: dict[int, type[errors.ApiError]] = {
+    400: errors.InvalidRequestError,
+    401: errors.AuthenticationError,
+    402: errors.OutOfCreditsError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    408: errors.RequestTimeoutError,
+    422: errors.InvalidRequestError,
+    429: errors.RateLimitError,
+}
+
+LONGEST_REASON = 200
+"""Characters of Tavus' own words that an error repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What came back over HTTP.
+
+    :param headers: by lower-case name.
+    :param body: complete, decompressed; kept out of the repr because it can be a transcript.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+def read_answer(call: Call[T], answer: Answer) -> T:
+    """
+    Return what ``answer`` says to ``call``.
+
+    :raises ApiError: for every status but 200 to 299.
+    :raises UnreadableAnswerError: if the body is not what the call promises.
+    """
+    if not 200 <= answer.status < 300:
+        raise _error(call, answer)
+    try:
+        return call.parse(_json(answer.body))
+    except ValueError as reason:
+        # The reason's own words can quote the body; its class and the size say enough.
+        raise errors.UnreadableAnswerError(
+            f"Tavus answered {answer.status} to {call}, but {_fault(answer, reason)}.",
+            conversation_id=call.conversation_id,
+        ) from None
+
+
+def no_answer(call: Call[Any], kind: type[errors.TransportError], fault: BaseException) -> errors.TransportError:
+    """Tell of a fault by its class alone: its text can hold URLs, proxies and header values."""
+    what_happened = {
+        errors.AnswerTimeoutError: "Tavus did not answer {call} in time ({fault}).",
+        errors.ConnectionFailedError: "Tavus could not be reached for {call} ({fault}).",
+        errors.UnreadableAnswerError: "The answer to {call} was cut off ({fault}).",
+    }[kind]
+    return kind(what_happened.format(call=call, fault=type(fault).__name__), conversation_id=call.conversation_id)
+
+
+def _error(call: Call[Any], answer: Answer) -> errors.ApiError:
+    reason = _reason(answer)
+    request_id = answer.headers.get("x-request-id") or answer.headers.get("cf-ray")
+    message = f"Tavus answered {answer.status} to {call}"
+    message += f": {reason}" if reason else ""
+    message += f" (request id {request_id})." if request_id else "."
+    return _error_class(call, answer.status, reason)(
+        message,
+        conversation_id=call.conversation_id,
+        status=answer.status,
+        request_id=request_id,
+        retry_after=retry_after_seconds(answer.headers.get("retry-after")),
+    )
+
+
+def _error_class(call: Call[Any], status: int, reason: str) -> type[errors.ApiError]:
+    if call.conversation_id is not None and (status == 404 or (status == 400 and "conversation_id" in reason)):
+        # Documented for an unknown id is 400 {"error": "Invalid conversation_id"}, not 404.
+        return errors.UnknownConversationError
+    if status >= 500:
+        return errors.ServerError
+    return ERROR_BY_STATUS.get(status, errors.UnexpectedStatusError)
+
+
+def _reason(answer: Answer) -> str:
+    """Tavus' own words, from ``error`` or ``message``. Only of a 4xx: what a 5xx carries is undocumented."""
+    if not 400 <= answer.status < 500:
+        return ""
+    try:
+        body = _json(answer.body)
+    except ValueError:
+        return ""
+    words = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
+    return " ".join(words.split())[:LONGEST_REASON].rstrip(".") if isinstance(words, str) else ""
+
+
+def _fault(answer: Answer, reason: ValueError) -> str:
+    size = f"{len(answer.body)} bytes"
+    if not answer.body.strip():
+        return "the body is empty"
+    if answer.body.lstrip()[:1] == b"<":
+        return f"the body is HTML, not JSON ({size})"
+    if isinstance(reason, json.JSONDecodeError):
+        cut_off = reason.pos >= len(reason.doc.rstrip()) or reason.msg.startswith("Unterminated")
+        return f"the body is {'JSON that is cut off' if cut_off else 'no JSON'} ({size})"
+    return f"the body is not the JSON that the API documents ({size})"
+
+
+def _json(body: bytes) -> Any:
+    # NaN and Infinity are no JSON, yet Python reads them, and no database stores them afterwards.
+    value = json.loads(body.decode("utf-8", "replace"), parse_constant=lambda _: None)
+    return _storable(value) if _MAY_BE_UNSTORABLE.search(body) else value
+
+
+_MAY_BE_UNSTORABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+
+
+def _storable(value: Any) -> Any:
+    r"""Replace the escapes that JSON allows and neither UTF-8 nor PostgreSQL does: lone surrogates and ``\u0000``."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,132 @@
+"""The async client: carries calls over aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from airflow_provider_tavus.api.answers import Answer, no_answer, read_answer
+from airflow_provider_tavus.api.errors import (
+    AnswerTimeoutError,
+    ConnectionFailedError,
+    TavusError,
+    TransportError,
+    UnreadableAnswerError,
+)
+from airflow_provider_tavus.api.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from airflow_provider_tavus.api.calls import Call
+    from airflow_provider_tavus.api.settings import ClientSettings
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class AsyncTavusClient:
+    """
+    Sends calls to one account over one session, inside an ``async with`` block.
+
+    Making one reads the CA bundle from disk, so make it outside the event loop's thread.
+
+    :param settings: which account, and how to reach it.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._retry = RetryPolicy(retries=settings.retries)
+        self._tls = _tls_context(settings)
+
+    async def send(self, call: Call[T], *, repeat: bool = True) -> T:
+        """
+        Carry out ``call`` and return its result.
+
+        :param repeat: whether transient faults are ridden out here; False where the caller comes back anyway.
+        :raises TavusError: the subclass says why.
+        """
+        for attempt in count(1):
+            try:
+                return read_answer(call, await self._exchange(call))
+            except TavusError as error:
+                pause = self._retry.pause_before_retry(call, attempt, error) if repeat else None
+                if pause is None:
+                    raise
+                log.warning("%s Trying again in %.1f s.", error, pause)
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable: the policy ends every call")
+
+    async def _exchange(self, call: Call[Any]) -> Answer:
+        settings = self._settings
+        try:
+            async with self._session.request(
+                call.method,
+                settings.base_url + call.path,
+                params=dict(call.query),
+                # aiohttp follows a redirect with our key in its headers, wherever it leads.
+                allow_redirects=False,
+                proxy=settings.proxy,
+                ssl=self._tls,
+            ) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+            raise no_answer(call, _kind(fault), fault) from None
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, headers, body)
+
+    async def __aenter__(self) -> AsyncTavusClient:
+        """Open the session; the first call connects."""
+        settings = self._settings
+        self._session = aiohttp.ClientSession(
+            headers=settings.headers,
+            # As requests does: proxies of the environment count where the connection names none.
+            trust_env=True,
+            timeout=aiohttp.ClientTimeout(
+                total=settings.connect_timeout + settings.read_timeout,
+                sock_connect=settings.connect_timeout,
+                sock_read=settings.read_timeout,
+            ),
+        )
+        # aiohttp would send a request again by itself when a connection breaks, at once and uncounted. It has no
+        # public switch for that; its own test client uses this one.
+        self._session._retry_connection = False
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the session's connections."""
+        await self._session.close()
+
+
+def _tls_context(settings: ClientSettings) -> ssl.SSLContext | bool:
+    """Trust whom requests would trust, so that the sync and the async client agree."""
+    if not settings.verify:
+        return False
+    bundle = (
+        settings.ca_bundle
+        or os.environ.get("REQUESTS_CA_BUNDLE")
+        or os.environ.get("CURL_CA_BUNDLE")
+        or DEFAULT_CA_BUNDLE_PATH
+    )
+    if Path(bundle).is_dir():
+        return ssl.create_default_context(capath=bundle)
+    return ssl.create_default_context(cafile=bundle)
+
+
+def _kind(fault: Exception) -> type[TransportError]:
+    if isinstance(fault, TimeoutError):
+        return AnswerTimeoutError
+    if isinstance(fault, aiohttp.ClientPayloadError):
+        return UnreadableAnswerError
+    return ConnectionFailedError

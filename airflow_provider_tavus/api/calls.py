@@ -1,0 +1,81 @@
+"""The calls of the Tavus API, each described once; the clients only carry them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import quote
+
+from airflow_provider_tavus.api.ids import checked_conversation_id
+from airflow_provider_tavus.api.models import Conversation, ConversationPage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """
+    One call, ready to be carried.
+
+    :param path: below the base URL, percent-encoded.
+    :param parse: turns the JSON of a successful answer into the result; raises ValueError if it is another's.
+    :param conversation_id: the conversation that the call is about, for errors.
+    :param repeatable: whether it may be sent again when it is not known whether it arrived.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[Any], T]
+    query: Mapping[str, str] = field(default_factory=dict)
+    conversation_id: str | None = None
+    repeatable: bool = True
+
+    def __str__(self) -> str:
+        """Say which call it is, as an error or a log line names it."""
+        return f"{self.method} {self.path}"
+
+
+def get_conversation(conversation_id: str, *, verbose: bool = False) -> Call[Conversation]:
+    """
+    Read one conversation (https://docs.tavus.io/api-reference/conversations/get-conversation).
+
+    :param conversation_id: which one.
+    :param verbose: with its events; only there are the transcript, the shutdown reason and the analysis.
+    :raises InvalidArgumentError: if this cannot be an id.
+    """
+    return Call(
+        "GET",
+        f"/v2/conversations/{quote(checked_conversation_id(conversation_id), safe='')}",
+        partial(_the_one_asked_for, conversation_id),
+        # The text "true": Python's True would go out as "True", which is not documented to work.
+        query={"verbose": "true"} if verbose else {},
+        conversation_id=conversation_id,
+    )
+
+
+def _the_one_asked_for(conversation_id: str, body: Any) -> Conversation:
+    conversation = Conversation.from_json(body)
+    if conversation.conversation_id != conversation_id:
+        raise ValueError("The answer is about another conversation.")
+    return conversation
+
+
+def list_conversations(*, limit: int = 100, page: int = 1, status: str | None = None) -> Call[ConversationPage]:
+    """
+    Read one page of the list (https://docs.tavus.io/api-reference/conversations/get-conversations).
+
+    :param limit: how many at most; Tavus may send fewer although there are more.
+    :param page: which page, counted from 1.
+    :param status: ``active`` or ``ended``; None for all.
+    """
+    query = {"limit": str(limit), "page": str(page)}
+    return Call(
+        "GET",
+        "/v2/conversations",
+        ConversationPage.from_json,
+        query=query | ({"status": status} if status else {}),
+    )

@@ -1,0 +1,118 @@
+"""The sync client: carries calls over requests."""
+
+from __future__ import annotations
+
+import logging
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import requests
+from urllib3.exceptions import DecodeError, HTTPError, ProtocolError, ReadTimeoutError
+
+from airflow_provider_tavus.api.answers import Answer, no_answer, read_answer
+from airflow_provider_tavus.api.errors import (
+    AnswerTimeoutError,
+    ConnectionFailedError,
+    TavusError,
+    TransportError,
+    UnreadableAnswerError,
+)
+from airflow_provider_tavus.api.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from airflow_provider_tavus.api.calls import Call
+    from airflow_provider_tavus.api.settings import ClientSettings
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class TavusClient:
+    """
+    Sends calls to one account over one session; close it, or use it in a ``with`` block.
+
+    :param settings: which account, and how to reach it.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._retry = RetryPolicy(retries=settings.retries)
+        self._session = requests.Session()
+        self._session.headers.update(settings.headers)
+
+    def send(self, call: Call[T], *, repeat: bool = True) -> T:
+        """
+        Carry out ``call`` and return its result.
+
+        :param repeat: whether transient faults are ridden out here; False where the caller comes back anyway.
+        :raises TavusError: the subclass says why.
+        """
+        for attempt in count(1):
+            try:
+                return read_answer(call, self._exchange(call))
+            except TavusError as error:
+                pause = self._retry.pause_before_retry(call, attempt, error) if repeat else None
+                if pause is None:
+                    raise
+                log.warning("%s Trying again in %.1f s.", error, pause)
+            time.sleep(pause)
+        raise AssertionError("unreachable: the policy ends every call")
+
+    def _exchange(self, call: Call[Any]) -> Answer:
+        settings = self._settings
+        proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
+        try:
+            with self._session.request(
+                call.method,
+                settings.base_url + call.path,
+                params=dict(call.query),
+                timeout=(settings.connect_timeout, settings.read_timeout),
+                # requests follows a redirect with our key in its headers, wherever it leads.
+                allow_redirects=False,
+                stream=True,
+                proxies=proxies,
+                # Given here and not to the session, where REQUESTS_CA_BUNDLE would win over it.
+                verify=(settings.ca_bundle or True) if settings.verify else False,
+            ) as response:
+                body = self._read_body(response)
+        except (requests.RequestException, HTTPError, OSError) as fault:
+            raise no_answer(call, _kind(fault), fault) from None
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, headers, body)
+
+    def _read_body(self, response: requests.Response) -> bytes:
+        # A read time-out of requests starts anew with every byte that drips in; this one is for the whole answer.
+        deadline = time.monotonic() + self._settings.read_timeout
+        chunks = []
+        while chunk := response.raw.read1(64 * 1024, decode_content=True):
+            chunks.append(chunk)
+            if time.monotonic() > deadline:
+                raise requests.ReadTimeout
+        return b"".join(chunks)
+
+    def close(self) -> None:
+        """Close the session's connections."""
+        self._session.close()
+
+    def __enter__(self) -> TavusClient:
+        """Open nothing yet: the first call connects."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what the block opened."""
+        self.close()
+
+
+def _kind(fault: Exception) -> type[TransportError]:
+    if isinstance(fault, requests.Timeout | ReadTimeoutError):
+        return AnswerTimeoutError
+    # What urllib3 itself raises comes from reading the body: requests wraps what breaks before.
+    if isinstance(fault, ProtocolError | DecodeError):
+        return UnreadableAnswerError
+    return ConnectionFailedError

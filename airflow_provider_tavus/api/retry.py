@@ -1,0 +1,73 @@
+"""When a request is repeated, and after how long. Decided here alone, for the sync and the async client."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_tavus.api.calls import Call
+    from airflow_provider_tavus.api.errors import TavusError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """
+    Full jitter under a doubling ceiling; ``Retry-After`` is obeyed up to a cap.
+
+    :param retries: repetitions after the first request, at most.
+    :param first_ceiling: seconds that the first pause may last, at most; it doubles from there.
+    :param last_ceiling: seconds that any pause may last, at most.
+    :param longest_retry_after: a ``Retry-After`` of more seconds than this ends the call at once, with the
+        wish in the error's ``retry_after``: whoever waits longer than that should not hold a worker for it.
+    """
+
+    retries: int = 3
+    first_ceiling: float = 0.5
+    last_ceiling: float = 8.0
+    longest_retry_after: float = 60.0
+
+    def pause_before_retry(
+        self,
+        call: Call[Any],
+        attempt: int,
+        error: TavusError,
+        jitter: Callable[[], float] = random.random,  # noqa: S311 - spreads load, guards nothing
+    ) -> float | None:
+        """
+        Seconds to pause before ``call`` is repeated; None if it is not to be repeated.
+
+        :param attempt: which attempt failed, counted from 1.
+        :param error: how it failed.
+        :param jitter: gives a number from 0 up to 1.
+        """
+        if attempt > self.retries or not (call.repeatable and error.transient):
+            return None
+        pause = jitter() * min(self.last_ceiling, self.first_ceiling * 2.0 ** (attempt - 1))
+        if error.retry_after is None:
+            return pause
+        if error.retry_after > self.longest_retry_after:
+            return None
+        return error.retry_after + pause
+
+
+def retry_after_seconds(header: str | None, now: Callable[[], float] = time.time) -> float | None:
+    """
+    Read a ``Retry-After`` header, a number of seconds or an HTTP date (RFC 9110, section 10.2.3).
+
+    :return: seconds from now, not negative; None for no header or one that is neither.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now())
+    except (ValueError, OverflowError):
+        return None

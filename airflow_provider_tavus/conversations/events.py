@@ -1,0 +1,63 @@
+"""What the events of a conversation say about it. Pure functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_tavus.api.models import Conversation, Event
+
+SHUTDOWN = "system.shutdown"
+TRANSCRIPTION_READY = "application.transcription_ready"
+PERCEPTION_ANALYSIS = "application.perception_analysis"
+PERCEPTION_UNAVAILABLE = "application.perception_unavailable"
+RECORDING_READY = "application.recording_ready"
+RECORDING_COPY_FAILED = "application.recording_copy_failed"
+
+
+def latest_event(conversation: Conversation, event_type: str) -> Event | None:
+    """Return the latest event of a kind: by its time where it has one, else by its place in the list."""
+    events = [event for event in conversation.events or () if event.event_type == event_type]
+    return max(
+        enumerate(events),
+        key=lambda place: (place[1].timestamp.timestamp() if place[1].timestamp else 0.0, place[0]),
+        default=(0, None),
+    )[1]
+
+
+def has_ended(conversation: Conversation) -> bool:
+    """
+    Say whether the conversation is over.
+
+    Documented are ``active`` and ``ended``; any other status is taken as an end, a missing one is not.
+    """
+    return conversation.status not in {None, "", "active"}
+
+
+def shutdown_reason(conversation: Conversation) -> str | None:
+    """
+    Return why the conversation ended, without the " reached" that some bodies append; None if not told.
+
+    It comes as ``shutdown_reason`` or ``reason`` of the shutdown, and is documented at the body's root, too.
+    """
+    shutdown = latest_event(conversation, SHUTDOWN)
+    told = shutdown.properties if shutdown else {}
+    root = (conversation.model_extra or {}).get("shutdown_reason")
+    for reason in (told.get("shutdown_reason"), told.get("reason"), root):
+        if isinstance(reason, str) and reason.strip():
+            return reason.strip().removesuffix(" reached")
+    return None
+
+
+def ended_at(conversation: Conversation) -> datetime | None:
+    """
+    Return when the conversation ended: its shutdown, else the last change that is known of; None if neither.
+
+    Never the moment at which somebody looked: a wait that starts again would count from anew.
+    """
+    if not has_ended(conversation):
+        return None
+    shutdown = latest_event(conversation, SHUTDOWN)
+    return (shutdown and shutdown.timestamp) or conversation.updated_at or conversation.created_at

@@ -1,0 +1,145 @@
+"""
+The one verdict: are a conversation's results there, still to come, or never to come? Pure functions.
+
+Every way of waiting asks here, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_tavus.conversations import events
+from airflow_provider_tavus.conversations.times import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_tavus.api.models import Conversation
+
+State = Literal["waiting", "ready", "never"]
+
+SAYS_IT_WILL_NOT_COME = {
+    events.PERCEPTION_ANALYSIS: events.PERCEPTION_UNAVAILABLE,
+    events.RECORDING_READY: events.RECORDING_COPY_FAILED,
+}
+"""Which event tells that another one will never come."""
+
+NOBODY_JOINED = "participant_absent_timeout"
+STARTUP_FAILURES = (
+    "exception_encountered_during_conversation_startup",
+    "bot_could_not_join_meeting_it_was_probably_ended",
+    "daily_room_has_been_deleted",
+    "internal error occurred",
+)
+"""How shutdown reasons begin that tell of a call that could not be held (Tavus, "Webhooks and Callbacks")."""
+
+REASONS = {
+    "test_mode": "it looks like one in test mode, which never yields results",
+    "nobody_joined": "nobody joined it",
+    "startup_failure": "it could not be started",
+    "reported_unavailable": "Tavus reports that they could not be made",
+    "not_in_time": "they did not come within the grace period after its end",
+}
+"""Why results never come, by the word that a :class:`Verdict` carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What is known of one conversation that is waited for.
+
+    :param state: ``waiting``, ``ready`` or ``never``.
+    :param status: Tavus' own word for where the conversation is; None before the first answer.
+    :param missing: which of the wanted events are not there.
+    :param reason: a key of :data:`REASONS` if the state is ``never``.
+    :param ended_at: when the conversation ended, ISO 8601 in UTC, if it has and it is known.
+    """
+
+    conversation_id: str
+    state: State
+    status: str | None
+    missing: tuple[str, ...]
+    reason: str | None = None
+    shutdown_reason: str | None = None
+    ended_at: str | None = None
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the verdict as plain JSON, the shape that a wait hands out as its XCom."""
+        return {
+            "conversation_id": self.conversation_id,
+            "state": self.state,
+            "status": self.status,
+            "missing": list(self.missing),
+            "reason": self.reason,
+            "shutdown_reason": self.shutdown_reason,
+            "ended_at": self.ended_at,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Verdict:
+        """Read back what :meth:`as_plain` returned."""
+        return cls(**{**plain, "missing": tuple(plain["missing"])})
+
+    def __str__(self) -> str:
+        """Say it in a sentence, for logs and errors."""
+        about = f"Conversation {self.conversation_id}"
+        if self.state == "ready":
+            return f"{about} has ended and its results are there."
+        if self.state == "never":
+            shutdown = f" (shutdown reason: {self.shutdown_reason})" if self.shutdown_reason else ""
+            return f"{about} will not get {', '.join(self.missing)}: {REASONS[self.reason or 'not_in_time']}{shutdown}."
+        return f"{about} is {self.status or 'not known yet'}; waiting for {', '.join(self.missing) or 'its end'}."
+
+
+def judge(
+    conversation: Conversation,
+    *,
+    wait_for: tuple[str, ...],
+    grace_period: float,
+    now: float,
+    waiting_since: float,
+) -> Verdict:
+    """
+    Judge one conversation, read with ``verbose=true``.
+
+    Ready is: ended, and every wanted event is there, in whatever order they came. Never is: ended, and what is
+    missing was reported as impossible or did not come within the grace period.
+
+    :param wait_for: the event types that are wanted; empty to wait for the end alone.
+    :param grace_period: seconds after the conversation's end in which events may still come.
+    :param now: epoch seconds.
+    :param waiting_since: epoch seconds; where Tavus does not tell when the conversation ended, the grace
+        period counts from here.
+    """
+    there = {event.event_type for event in conversation.events or ()}
+    missing = tuple(event_type for event_type in wait_for if event_type not in there)
+    ended = events.has_ended(conversation)
+    end = events.ended_at(conversation)
+    state: State = "waiting"
+    reason = None
+    if ended and not missing:
+        state = "ready"
+    elif ended and all(SAYS_IT_WILL_NOT_COME.get(event_type) in there for event_type in missing):
+        state, reason = "never", "reported_unavailable"
+    elif ended and now >= (end.timestamp() if end else waiting_since) + grace_period:
+        state, reason = "never", _why_not(conversation)
+    return Verdict(
+        conversation_id=conversation.conversation_id,
+        state=state,
+        status=conversation.status,
+        missing=missing,
+        reason=reason,
+        shutdown_reason=events.shutdown_reason(conversation),
+        ended_at=iso(end),
+    )
+
+
+def _why_not(conversation: Conversation) -> str:
+    shutdown_reason = events.shutdown_reason(conversation) or ""
+    if shutdown_reason == NOBODY_JOINED:
+        return "nobody_joined"
+    if shutdown_reason.startswith(STARTUP_FAILURES):
+        return "startup_failure"
+    # A conversation in test mode is created already ended, so nothing ever happens in it.
+    return "not_in_time" if conversation.events else "test_mode"

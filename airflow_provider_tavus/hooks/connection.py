@@ -1,0 +1,129 @@
+"""From an Airflow connection of type ``tavus`` to the settings of a client."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_tavus.api.errors import ConfigurationError
+from airflow_provider_tavus.api.settings import PUBLIC_BASE_URL, ClientSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.providers.common.compat.sdk import Connection
+
+
+def client_settings(connection: Connection, extra: Mapping[str, Any]) -> ClientSettings:
+    """
+    Read the settings out of a connection.
+
+    :param connection: password = API key, host, port and schema = base URL.
+    :param extra: the connection's extra, decoded; what the form leaves empty counts as absent.
+    :raises ConfigurationError: naming the field that cannot be used, never its secret value.
+    """
+    read = _Extra(str(connection.conn_id), extra)
+    return ClientSettings(
+        api_key=_api_key(connection),
+        base_url=_base_url(connection),
+        connect_timeout=read.seconds("connect_timeout", ClientSettings.connect_timeout),
+        read_timeout=read.seconds("read_timeout", ClientSettings.read_timeout),
+        retries=read.count("retries", ClientSettings.retries),
+        proxy=read.proxy(),
+        ca_bundle=read.text("ca_bundle"),
+        verify=read.flag("verify", ClientSettings.verify),
+    )
+
+
+def _api_key(connection: Connection) -> str:
+    key = (connection.password or "").strip()
+    if not key:
+        raise ConfigurationError(f"Connection {connection.conn_id!r} has no API key: put it into the password field.")
+    if not (key.isascii() and key.isprintable()):
+        # Both HTTP libraries would refuse such a header with a message that quotes the key.
+        raise ConfigurationError(
+            f"The API key of connection {connection.conn_id!r} has characters that no key has, such as a line "
+            "break: copy it again into the password field."
+        )
+    return key
+
+
+def _base_url(connection: Connection) -> str:
+    """
+    Put the base URL together from host, port and schema.
+
+    Accepted are a host alone or a whole URL, with or without ``/v2``. Airflow's URI form splits a URL: the
+    scheme or the path then stands in ``schema``.
+    """
+    host = (connection.host or "").strip()
+    schema = (connection.schema or "").strip().strip("/")
+    if not host:
+        return PUBLIC_BASE_URL
+    if "://" not in host:
+        host = f"{schema if schema in {'http', 'https'} else 'https'}://{host}"
+    try:
+        url = urlsplit(host)
+        # Airflow's form saves an empty port as 0.
+        port = url.port or connection.port or None
+    except ValueError:
+        url, port = urlsplit(""), None
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
+        raise ConfigurationError(
+            f"The host of connection {connection.conn_id!r} is no base URL: give a host name or a URL such as "
+            f"{PUBLIC_BASE_URL}, or leave it empty for that."
+        )
+    path = url.path or (f"/{schema}" if schema not in {"", "http", "https"} else "")
+    hostname = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return f"{url.scheme}://{hostname}{f':{port}' if port else ''}{path.rstrip('/').removesuffix('/v2')}"
+
+
+class _Extra:
+    """The fields of a connection's extra, checked: values come typed from JSON, and as text from URIs and forms."""
+
+    def __init__(self, conn_id: str, fields: Mapping[str, Any]) -> None:
+        self._conn_id = conn_id
+        self._fields = {name: value for name, value in fields.items() if value not in (None, "")}
+
+    def text(self, name: str) -> str | None:
+        value = self._fields.get(name)
+        if value is not None and not isinstance(value, str):
+            raise self._refusal(name, "a text")
+        return value
+
+    def seconds(self, name: str, default: float) -> float:
+        value = self._number(name, default)
+        if not (math.isfinite(value) and value > 0):
+            raise self._refusal(name, "a number of seconds above 0")
+        return value
+
+    def count(self, name: str, default: int) -> int:
+        value = self._number(name, default)
+        if not (value >= 0 and value.is_integer()):
+            raise self._refusal(name, "a whole number, 0 or more")
+        return int(value)
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._fields.get(name, default)
+        word = str(value).strip().lower()
+        if word not in {"true", "false"}:
+            raise self._refusal(name, "true or false")
+        return word == "true"
+
+    def proxy(self) -> str | None:
+        proxy = self.text("proxy")
+        if proxy is not None and not proxy.startswith(("http://", "https://")):
+            raise self._refusal("proxy", "the URL of an HTTP proxy, such as http://proxy.example.com:3128")
+        return proxy
+
+    def _number(self, name: str, default: float) -> float:
+        value = self._fields.get(name, default)
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            return float(value)
+        except (TypeError, ValueError):
+            raise self._refusal(name, "a number") from None
+
+    def _refusal(self, name: str, wanted: str) -> ConfigurationError:
+        return ConfigurationError(f"Extra {name!r} of connection {self._conn_id!r} must be {wanted}.")

@@ -1,0 +1,297 @@
+"""The sensor that waits for conversations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_tavus.api.errors import InvalidArgumentError, TavusError
+from airflow_provider_tavus.api.ids import checked_conversation_id
+from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
+from airflow_provider_tavus.conversations.readiness import Verdict
+from airflow_provider_tavus.conversations.schedule import Schedule
+from airflow_provider_tavus.conversations.wait import Wait
+from airflow_provider_tavus.hooks.tavus import TavusHook
+from airflow_provider_tavus.links.conversation import ConversationLink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_tavus.api.client import TavusClient
+
+OnMissing = Literal["fail", "skip", "succeed"]
+
+TRIGGERER_MARGIN = 60.0
+"""Seconds beyond the last look after which the scheduler ends a deferral that no triggerer ended."""
+
+
+class ConversationSensor(BaseSensorOperator):
+    """
+    Wait until conversations have ended and every wanted event of theirs is there.
+
+    Returns each conversation's verdict as plain JSON: ``conversation_id``, ``state`` (``ready``, ``never`` or
+    ``waiting``), ``status``, ``missing``, ``reason``, ``shutdown_reason`` and ``ended_at``; a list of them if
+    ``conversation_id`` was a list. No transcript: read that with
+    :class:`~airflow_provider_tavus.operators.conversation.GetConversationOperator`.
+
+    Where it waits (``mode="poke"``, ``mode="reschedule"`` or ``deferrable=True``) changes nothing else:
+
+    * Results that will never come (test mode, nobody joined, no transcript in time, ...) end the wait as
+      ``on_missing`` says. The verdicts are in the XCom then, too, as they are after a time-out.
+    * A time-out raises AirflowSensorTimeout. ``timeout`` counts from the first start of the task; on
+      Airflow 3.3 and later its retries do not start it anew.
+    * ``soft_fail`` turns both into a skip. A wrong key or an unknown id fails the task at once, and its retries
+      are not used up on it. ``never_fail`` turns all of these into a skip.
+    * Outages of Tavus are waited out; no conversation is read more often than every ``poke_interval`` seconds.
+
+    :param conversation_id: the conversation to wait for, or a list of them (templated).
+    :param wait_for: the event types to wait for besides the end (templated); empty for the end alone.
+    :param grace_period: seconds, or a timedelta, after a conversation's end in which its events may still
+        come; counted from its shutdown, whenever the sensor looks.
+    :param on_missing: what to do when they have not come by then: ``fail``, ``skip`` or ``succeed``.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :param tavus_conn_id: the Airflow connection to use (templated).
+    """
+
+    template_fields: Sequence[str] = ("conversation_id", "wait_for", "tavus_conn_id")
+    operator_extra_links = (ConversationLink(),)
+    ui_color = "#e8e4f8"
+
+    def __init__(
+        self,
+        *,
+        conversation_id: str | Iterable[str],
+        wait_for: str | Iterable[str] = (TRANSCRIPTION_READY,),
+        grace_period: float | timedelta = 600.0,
+        on_missing: OnMissing = "fail",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        tavus_conn_id: str = TavusHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.conversation_id = conversation_id
+        self.wait_for = wait_for
+        self.grace_period = _seconds("grace_period", grace_period)
+        self.on_missing = on_missing
+        self.deferrable = deferrable
+        self.tavus_conn_id = tavus_conn_id
+        if on_missing not in {"fail", "skip", "succeed"}:
+            raise ValueError(f"on_missing must be 'fail', 'skip' or 'succeed', not {on_missing!r}.")
+        if self.poke_interval <= 0:
+            raise ValueError("poke_interval must be above 0: Tavus is not to be asked without a pause.")
+
+    def execute(self, context: Context) -> Any:
+        """Look until every conversation has its verdict, and return the verdicts."""
+        with self._ending_as_asked():
+            wait = self._wait(context)
+            if isinstance(self.conversation_id, str):
+                context["ti"].xcom_push(key="conversation_id", value=self.conversation_id)
+            with TavusHook(self.tavus_conn_id).get_conn() as client:
+                while True:
+                    looked_at = time.time()
+                    self._look(client, wait)
+                    if not wait.undecided:
+                        return self._conclude(context, wait.results())
+                    if wait.schedule.is_over(time.time()):
+                        self._time_out(context, wait.results())
+                    self._pause(wait, wait.next_look(looked_at))
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
+        """Conclude from the event of a :class:`~airflow_provider_tavus.triggers.conversation.ConversationTrigger`."""
+        status = event.get("status") if isinstance(event, dict) else None
+        with self._ending_as_asked():
+            if event is not None and status == "error":
+                raise TavusError(event["message"])
+            if event is not None and status == "timeout":
+                self._time_out(context, event["conversations"])
+            if event is not None and status == "done":
+                return self._conclude(context, event["conversations"])
+            raise TavusError(f"The trigger ended with {status!r}, which this version of the sensor does not know.")
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral; if no triggerer ended it in time, look one last time."""
+        if next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error")).lower():
+            with self._ending_as_asked():
+                return self._last_look(context)
+        # BaseSensorOperator would turn our AirflowFailException into a skip here, and in poke mode it would not.
+        with self._ending_as_asked():
+            return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once, and say whether every conversation has its verdict."""
+        wait = self._wait(context)
+        with TavusHook(self.tavus_conn_id).get_conn() as client:
+            self._look(client, wait)
+        return PokeReturnValue(not wait.undecided, xcom_value=self._shaped(wait.results()))
+
+    def _wait(self, context: Context) -> Wait:
+        started_at = _first_started_at(context)
+        return Wait(
+            conversation_ids=_checked_ids(self.conversation_id),
+            wait_for=(self.wait_for,) if isinstance(self.wait_for, str) else tuple(self.wait_for),
+            grace_period=self.grace_period,
+            schedule=Schedule(
+                started_at=started_at,
+                interval=self.poke_interval,
+                deadline=started_at + self._longest_wait(),
+                exponential_backoff=self.exponential_backoff,
+                longest_interval=None if self.max_wait is None else _seconds("max_wait", self.max_wait),
+            ),
+        )
+
+    def _longest_wait(self) -> float:
+        # Airflow ends a task that waits in a worker by its execution_timeout, but not one that is deferred.
+        if self.deferrable and self.execution_timeout is not None:
+            return min(self.timeout, self.execution_timeout.total_seconds())
+        return self.timeout
+
+    def _look(self, client: TavusClient, wait: Wait) -> None:
+        from airflow_provider_tavus.api import calls
+
+        for conversation_id in wait.undecided:
+            try:
+                # Not repeated here: the wait itself comes back, after its interval.
+                conversation = client.send(calls.get_conversation(conversation_id, verbose=True), repeat=False)
+            except TavusError as error:
+                news = wait.missed(conversation_id, error)
+            else:
+                news = wait.saw(conversation, time.time())
+            if news:
+                self.log.info("%s", news)
+            if wait.failure:
+                raise wait.failure
+
+    def _last_look(self, context: Context) -> Any:
+        wait = self._wait(context)
+        with TavusHook(self.tavus_conn_id).get_conn() as client:
+            self._look(client, wait)
+        if wait.undecided:
+            self._time_out(context, wait.results())
+        return self._conclude(context, wait.results())
+
+    def _pause(self, wait: Wait, next_look: float) -> None:
+        if self.deferrable:
+            self._defer(wait, next_look)
+        if self.reschedule:
+            from airflow.exceptions import AirflowRescheduleException
+
+            raise AirflowRescheduleException(datetime.fromtimestamp(next_look, UTC))
+        time.sleep(max(0.0, next_look - time.time()))
+
+    def _defer(self, wait: Wait, next_look: float) -> NoReturn:
+        from airflow_provider_tavus.triggers.conversation import ConversationTrigger
+
+        schedule = wait.schedule
+        longest = schedule.deadline - time.time() + schedule.interval + TRIGGERER_MARGIN
+        self.defer(
+            trigger=ConversationTrigger(
+                conversation_ids=wait.conversation_ids,
+                wait_for=wait.wait_for,
+                grace_period=wait.grace_period,
+                poll_interval=schedule.interval,
+                deadline=schedule.deadline,
+                tavus_conn_id=self.tavus_conn_id,
+                started_at=schedule.started_at,
+                next_look=next_look,
+                exponential_backoff=schedule.exponential_backoff,
+                max_wait=schedule.longest_interval,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=longest),
+        )
+
+    def _conclude(self, context: Context, results: list[dict[str, Any]]) -> Any:
+        never = [str(Verdict.from_plain(result)) for result in results if result["state"] == "never"]
+        if not never or self.on_missing == "succeed":
+            return self._shaped(results)
+        self._push_results(context, results)
+        if self.on_missing == "skip" or self.soft_fail:
+            raise AirflowSkipException(_in_short(never))
+        raise AirflowFailException(_in_short(never))
+
+    def _time_out(self, context: Context, results: list[dict[str, Any]]) -> NoReturn:
+        self._push_results(context, results)
+        waiting = [str(Verdict.from_plain(result)) for result in results if result["state"] == "waiting"]
+        message = f"Timed out after {self._longest_wait():g} s. {_in_short(waiting)}"
+        if self._longest_wait() < self.timeout:
+            raise AirflowTaskTimeout(message)
+        raise AirflowSensorTimeout(message)
+
+    @contextmanager
+    def _ending_as_asked(self) -> Iterator[None]:
+        from airflow.exceptions import AirflowRescheduleException
+
+        try:
+            yield
+        except (AirflowSkipException, AirflowRescheduleException):
+            raise
+        except Exception as error:
+            if self.never_fail or (self.soft_fail and isinstance(error, AirflowSensorTimeout)):
+                raise AirflowSkipException(str(error)) from error
+            if isinstance(error, TavusError):
+                raise AirflowFailException(str(error)) from error
+            raise
+
+    def _push_results(self, context: Context, results: list[dict[str, Any]]) -> None:
+        # A task that fails or is skipped returns nothing, and downstream would not learn why.
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="return_value", value=self._shaped(results))
+
+    def _shaped(self, results: list[dict[str, Any]]) -> Any:
+        return results[0] if isinstance(self.conversation_id, str) else results
+
+
+def _checked_ids(conversation_id: str | Iterable[str]) -> tuple[str, ...]:
+    if not isinstance(conversation_id, str) and not isinstance(conversation_id, Iterable):
+        raise InvalidArgumentError(
+            f"conversation_id must be an id or a list of ids, not {type(conversation_id).__name__}."
+        )
+    ids = (conversation_id,) if isinstance(conversation_id, str) else conversation_id
+    return tuple(dict.fromkeys(checked_conversation_id(one) for one in ids))
+
+
+def _seconds(name: str, duration: float | timedelta) -> float:
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    if not seconds >= 0:
+        raise ValueError(f"{name} must be 0 seconds or more, not {duration!r}.")
+    return seconds
+
+
+def _first_started_at(context: Context) -> float:
+    """Return the epoch seconds at which this wait first started, before it was rescheduled or retried."""
+    ti = context.get("ti")
+    first_reschedule = getattr(ti, "get_first_reschedule_date", lambda _: None)(context)
+    started = first_reschedule or getattr(ti, "start_date", None)
+    started_at = started.timestamp() if started else time.time()
+    # Airflow 3.3 and later; before, a retry starts the time-out anew.
+    store = context.get("task_state_store")
+    if store is None or ti is None:
+        return started_at
+    # Clearing a task raises max_tries, and what follows is a new wait.
+    key = f"wait_started_at/{ti.max_tries}"
+    kept = store.get(key)
+    if isinstance(kept, int | float):
+        return float(kept)
+    store.set(key, started_at)
+    return started_at
+
+
+def _in_short(sentences: list[str]) -> str:
+    shown = 5
+    more = f" And {len(sentences) - shown} more." if len(sentences) > shown else ""
+    return " ".join(sentences[:shown]) + more

@@ -1,0 +1,37 @@
+"""Writes the constraint files anew: `make constraints`.
+
+They name packages, versions and markers only, so that they hold wherever packages are installed from.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from airflow_releases import MAIN_RELEASE, RELEASES, AirflowRelease
+
+PROJECT = Path(__file__).resolve().parent.parent
+# The compat package and what it needs is taken as new as the newest Airflow's constraints have it.
+TAKEN_LATER_AS_OF = MAIN_RELEASE.resolved_as_of
+GROUPS = ("test", "lint", "package", "setup")
+
+
+def pin(release: AirflowRelease) -> None:
+    """Resolve what the project and its dependency groups need beside this Airflow, and write it down."""
+    command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal"]
+    command += ["--python-version", "3.11", "--exclude-newer", release.resolved_as_of]
+    for name in release.taken_later:
+        command += ["--exclude-newer-package", f"{name}={TAKEN_LATER_AS_OF}"]
+    for group in GROUPS:
+        command += ["--group", group]
+    command += ["--no-annotate", "--no-header", "--constraints", "-", "pyproject.toml"]
+    airflow = f"apache-airflow=={release.version}\n"
+    resolved = subprocess.run(command, cwd=PROJECT, input=airflow, check=True, text=True, stdout=subprocess.PIPE)
+    release.constraints.write_text(resolved.stdout)
+    print(f"{release.constraints.relative_to(PROJECT)}: Airflow {release.version}")
+
+
+if __name__ == "__main__":
+    for each in RELEASES:
+        pin(each)

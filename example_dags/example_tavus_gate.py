@@ -1,0 +1,55 @@
+"""
+Gate a downstream DAG: it runs when a conversation's transcript is there.
+
+The first DAG waits, without ever failing over a call that yields no transcript; the second one runs on the
+asset that the first one updates, and learns from its event which conversation it is about.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Asset, Metadata, Param, task
+
+from airflow_provider_tavus.operators.conversation import GetConversationOperator
+from airflow_provider_tavus.sensors.conversation import ConversationSensor
+
+TRANSCRIPTS = Asset("tavus-transcripts")
+
+with DAG(
+    dag_id="example_tavus_gate",
+    schedule=None,
+    params={"conversation_id": Param("cdemo0001", type="string", description="The conversation to wait for.")},
+    tags=["example", "tavus"],
+    doc_md=__doc__,
+) as gate:
+    wait = ConversationSensor(
+        task_id="wait",
+        conversation_id="{{ params.conversation_id }}",
+        on_missing="skip",
+        poke_interval=2,
+        timeout=60 * 60,
+        deferrable=True,
+    )
+
+    @task(outlets=[TRANSCRIPTS])
+    def announce(verdict: dict[str, Any]) -> Any:
+        yield Metadata(TRANSCRIPTS, {"conversation_id": verdict["conversation_id"]})
+
+    announce(wait.output)
+
+with DAG(
+    dag_id="example_tavus_gated",
+    schedule=[TRANSCRIPTS],
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    tags=["example", "tavus"],
+    doc_md=__doc__,
+) as gated:
+
+    @task
+    def announced(triggering_asset_events: Any = None) -> list[str]:
+        events = triggering_asset_events[TRANSCRIPTS]
+        return [event.extra["conversation_id"] for event in events]
+
+    GetConversationOperator.partial(task_id="read", verbose=True).expand(conversation_id=announced())

@@ -1,0 +1,48 @@
+"""One real Airflow and one fake service, each as processes of its own, for all system tests of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from box_process import BoxProcess
+from real_airflow import RealAirflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).resolve().parent
+EXAMPLES = HERE.parent.parent / "example_dags"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whatever lies here as a system test."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="session")
+def running_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BoxProcess]:
+    """The fake service that the connection of the running Airflow leads to."""
+    with BoxProcess(tmp_path_factory.mktemp("box") / "box.log") as box:
+        yield box
+
+
+@pytest.fixture
+def box(running_box: BoxProcess) -> Iterator[BoxProcess]:
+    """The fake service, without the requests and the troubles of the test before."""
+    running_box.forget_requests()
+    yield running_box
+    running_box.stop_troubles()
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory, running_box: BoxProcess) -> Iterator[RealAirflow]:
+    """A running Airflow with the examples and the DAGs of the system tests."""
+    directory = tmp_path_factory.mktemp("airflow")
+    folders = [folder for folder in (EXAMPLES, HERE / "dags") if folder.is_dir()]
+    connections = {"tavus_default": running_box.connection}
+    with RealAirflow(directory, dag_folders=folders, connections=connections) as running:
+        yield running

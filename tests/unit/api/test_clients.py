@@ -1,0 +1,226 @@
+"""What both clients do over a real connection."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_tavus.api import calls, errors
+from airflow_provider_tavus.testing import Script, TavusBox
+
+if TYPE_CHECKING:
+    from conftest import FixedServer
+
+GET = calls.get_conversation("c1", verbose=True)
+QUICK = {"read_timeout": 0.3, "connect_timeout": 0.3}
+
+
+@pytest.fixture(autouse=True)
+def conversation(box: TavusBox) -> None:
+    box.add(Script.finished(), conversation_id="c1", created_at=time.time() - 3600)
+
+
+def test_a_conversation_is_read_with_its_events(send: Any) -> None:
+    conversation = send(GET)
+
+    assert conversation.status == "ended"
+    assert {event.event_type for event in conversation.events} >= {"application.transcription_ready"}
+
+
+def test_without_verbose_there_are_no_events(send: Any, box: TavusBox) -> None:
+    assert send(calls.get_conversation("c1")).events is None
+    assert box.requests[-1].query == {}
+
+
+def test_a_page_of_the_list_is_read(send: Any, box: TavusBox) -> None:
+    page = send(calls.list_conversations(limit=5, status="ended"))
+
+    assert [row.conversation_id for row in page.rows] == ["c1"]
+    assert page.total_count == 1
+    assert box.requests[-1].query == {"limit": "5", "page": "1", "status": "ended"}
+
+
+def test_an_id_with_a_slash_stays_one_segment_of_the_path(send: Any, box: TavusBox) -> None:
+    with pytest.raises(errors.UnknownConversationError):
+        send(calls.get_conversation("c1/../c1"))
+    assert box.count("get", status=200) == 0
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param({"status": 408}, id="408"),
+        pytest.param({"status": 429}, id="429"),
+        pytest.param({"status": 429, "retry_after": 0}, id="429 with Retry-After"),
+        pytest.param({"status": 429, "retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, id="429 until a date"),
+        pytest.param({"status": 500}, id="500"),
+        pytest.param({"status": 502, "body": "upstream connect error"}, id="502 that is no JSON"),
+        pytest.param({"kind": "html", "status": 503}, id="503 as HTML"),
+        pytest.param({"kind": "html", "status": 200}, id="HTML under 200"),
+        pytest.param({"kind": "not_json", "status": 200}, id="no JSON"),
+        pytest.param({"status": 200, "body": ""}, id="empty"),
+        pytest.param({"status": 200, "body": {}}, id="another JSON"),
+        pytest.param({"kind": "cut"}, id="cut off"),
+        pytest.param({"kind": "reset"}, id="reset"),
+        pytest.param({"kind": "hang"}, id="no answer"),
+        pytest.param({"kind": "drip", "seconds": 5}, id="dripping"),
+    ],
+)
+def test_a_transient_fault_is_ridden_out(trouble: dict[str, Any], send: Any, box: TavusBox) -> None:
+    box.trouble(route="get", times=1, **trouble)
+
+    assert send(GET, **QUICK).conversation_id == "c1"
+    assert box.count("get") == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, errors.InvalidRequestError),
+        (401, errors.AuthenticationError),
+        (402, errors.OutOfCreditsError),
+        (403, errors.PermissionDeniedError),
+        (404, errors.UnknownConversationError),
+        (422, errors.InvalidRequestError),
+        (418, errors.UnexpectedStatusError),
+        (304, errors.UnexpectedStatusError),
+    ],
+)
+def test_a_refusal_ends_at_once(status: int, error: type[errors.ApiError], send: Any, box: TavusBox) -> None:
+    box.trouble(route="get", status=status, body={"message": "because"} if status >= 400 else "")
+
+    with pytest.raises(error) as raised:
+        send(GET)
+
+    assert raised.value.status == status
+    assert raised.value.conversation_id == "c1"
+    assert f"{status} to GET /v2/conversations/c1" in str(raised.value)
+    assert box.count("get") == 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error", "says"),
+    [
+        ({"kind": "cut"}, errors.UnreadableAnswerError, "cut off"),
+        ({"status": 200, "body": '{"conversation_id": "c1", "sta'}, errors.UnreadableAnswerError, "cut off"),
+        ({"kind": "html", "status": 200}, errors.UnreadableAnswerError, "HTML, not JSON"),
+        ({"status": 200, "body": "hello"}, errors.UnreadableAnswerError, "no JSON"),
+        ({"status": 200, "body": ""}, errors.UnreadableAnswerError, "empty"),
+        ({"status": 200, "body": []}, errors.UnreadableAnswerError, "not the JSON that the API documents"),
+        ({"status": 200, "body": {"conversation_id": "c2"}}, errors.UnreadableAnswerError, "not the JSON"),
+        ({"kind": "reset"}, errors.ConnectionFailedError, "could not be reached"),
+        ({"kind": "hang"}, errors.AnswerTimeoutError, "in time"),
+        ({"kind": "drip", "seconds": 5}, errors.AnswerTimeoutError, "in time"),
+        ({"status": 500, "body": {"message": "no word of mine"}}, errors.ServerError, "answered 500"),
+    ],
+    ids=str,
+)
+def test_a_fault_that_stays_is_named(
+    trouble: dict[str, Any], error: type[errors.TavusError], says: str, send: Any, box: TavusBox
+) -> None:
+    box.trouble(route="get", **trouble)
+
+    with pytest.raises(error, match=says) as raised:
+        send(GET, **QUICK, retries=1)
+
+    assert raised.value.transient
+    assert "no word of mine" not in str(raised.value)
+    assert box.count("get") == 2
+
+
+def test_an_unknown_conversation_is_told_from_other_bad_requests(send: Any) -> None:
+    with pytest.raises(errors.UnknownConversationError, match="Invalid conversation_id"):
+        send(calls.get_conversation("c404"))
+
+
+def test_a_refused_connection_says_so(send: Any) -> None:
+    with pytest.raises(errors.ConnectionFailedError):
+        send(GET, base_url="http://127.0.0.1:1", retries=0)
+
+
+def test_a_caller_who_comes_back_anyway_repeats_nothing(send: Any, box: TavusBox) -> None:
+    box.trouble(route="get", status=500)
+
+    with pytest.raises(errors.ServerError):
+        send(GET, repeat=False)
+    assert box.count("get") == 1
+
+
+def test_no_more_is_sent_than_the_retries_allow(send: Any, box: TavusBox) -> None:
+    box.trouble(route="get", status=500)
+
+    with pytest.raises(errors.ServerError):
+        send(GET, retries=2)
+    assert box.count("get") == 3
+
+
+def test_a_retry_after_beyond_the_cap_ends_the_call_and_is_told(send: Any, box: TavusBox) -> None:
+    box.trouble(route="get", status=429, retry_after=3600)
+
+    with pytest.raises(errors.RateLimitError) as raised:
+        send(GET)
+    assert raised.value.retry_after == 3600
+    assert box.count("get") == 1
+
+
+def test_a_retry_after_is_waited_for(send: Any, box: TavusBox) -> None:
+    box.trouble(route="get", status=503, retry_after=1, times=1)
+
+    send(GET)
+
+    first, second = box.requests
+    assert second.monotonic - first.monotonic >= 1
+
+
+def test_a_redirect_is_not_followed_with_our_key(send: Any, box: TavusBox) -> None:
+    with TavusBox.in_thread(api_key="another") as elsewhere:
+        box.trouble(route="get", status=302, headers={"Location": f"{elsewhere.base_url}/v2/conversations/c1"}, body="")
+
+        with pytest.raises(errors.UnexpectedStatusError, match="host"):
+            send(GET)
+        assert elsewhere.requests == []
+
+
+def test_every_request_says_who_we_are(send: Any, box: TavusBox) -> None:
+    send(GET)
+
+    assert box.requests[-1].headers["user-agent"].startswith("airflow-provider-tavus/")
+
+
+def test_calls_of_one_client_share_a_connection(send: Any, plain_server: FixedServer) -> None:
+    send(GET, GET, GET, base_url=plain_server.address)
+
+    assert len(plain_server.targets) == 3
+    assert plain_server.connections == 1
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_long_answer_in_chunks_is_read_whole(compressed: bool, send: Any, plain_server: FixedServer) -> None:
+    words = [str(number) for number in range(200_000)]
+    plain_server.body |= {"words": words}
+    plain_server.compressed = compressed
+
+    assert send(GET, base_url=plain_server.address).words == words
+
+
+def test_a_request_id_is_passed_on(send: Any, box: TavusBox) -> None:
+    box.trouble(route="get", status=403, headers={"CF-Ray": "8f2a-FRA"}, body={"message": "no"})
+
+    with pytest.raises(errors.PermissionDeniedError, match="request id 8f2a-FRA"):
+        send(GET)
+
+
+def test_a_proxy_carries_the_request(send: Any, plain_server: FixedServer) -> None:
+    send(GET, base_url="http://tavus.example", proxy=plain_server.address)
+
+    assert plain_server.targets == ["http://tavus.example/v2/conversations/c1?verbose=true"]
+
+
+def test_a_certificate_is_checked_unless_the_connection_says_otherwise(send: Any, tls_server: FixedServer) -> None:
+    with pytest.raises(errors.ConnectionFailedError):
+        send(GET, base_url=tls_server.address, retries=0)
+
+    assert send(GET, base_url=tls_server.address, ca_bundle=tls_server.ca_bundle).conversation_id == "c1"
+    assert send(GET, base_url=tls_server.address, verify=False).conversation_id == "c1"

@@ -1,0 +1,310 @@
+"""Where a sensor waits changes nothing else: every case, in all three modes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_tavus.testing import Script, Shape, TavusBox, events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MODES = ("poke", "reschedule", "deferrable")
+POKE_INTERVAL = 0.1
+TIMEOUT = 0.6
+
+LONG_AGO = {"ago": 3600.0}
+"""A conversation that was created an hour ago."""
+
+AT_ONCE = Script.finished(seconds=0.25, transcript_delay=0.15)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A world, the sensor's arguments, and the end that every mode is to reach."""
+
+    name: str
+    script: Script | None = AT_ONCE
+    ago: float = 0.0
+    trouble: dict[str, Any] | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    state: str | None = "ready"
+    error: str | None = None
+    says: str = ""
+    reason: str | None = None
+
+
+TEST_MODE = {"script": Script.test_mode(), **LONG_AGO, "state": "never", "reason": "test_mode"}
+UNTRANSCRIBED = {
+    "script": Script.finished(seconds=60, transcript_delay=None),
+    **LONG_AGO,
+    "state": "never",
+    "reason": "not_in_time",
+}
+TIME_OUT = {"script": Script.active(), "state": "waiting", "says": "Timed out after 0.6 s. Conversation c1 is active"}
+WRONG_KEY = {"trouble": {"status": 401}, "state": None, "says": "valid API key"}
+UNKNOWN_ID = {"script": None, "state": None, "says": "Check the id"}
+
+CASES = [
+    Case("it ends, and the transcript comes after the end"),
+    Case("the transcript comes before the end", Script.finished(seconds=0.3, transcript_delay=-0.1)),
+    Case("all is there at the first look", Script.finished(seconds=60), **LONG_AGO),
+    Case("the end alone is wanted", Script.finished(seconds=0.2, transcript_delay=None), arguments={"wait_for": ()}),
+    Case(
+        "several events are wanted",
+        Script.finished(seconds=0.1, further_events=(events.perception_analysis("calm", after=0.2),)),
+        arguments={"wait_for": ["application.transcription_ready", "application.perception_analysis"]},
+        **LONG_AGO,
+    ),
+    Case("an unknown status is an end", Script.finished(seconds=60, ended_status="archived"), **LONG_AGO),
+    Case("the transcript comes in its grace", Script.finished(seconds=0.1, transcript_delay=0.3)),
+    # Results that never come, and what is asked for then.
+    Case("never: test mode", **TEST_MODE, error="AirflowFailException", says="test mode"),
+    Case("never: no transcript", **UNTRANSCRIBED, error="AirflowFailException", says="did not come"),
+    Case(
+        "never: nobody joined",
+        Script.nobody_joined(seconds=60, reason_reached=True),
+        **LONG_AGO,
+        state="never",
+        reason="nobody_joined",
+        error="AirflowFailException",
+        says="nobody joined",
+    ),
+    Case(
+        "never: start-up failure",
+        Script.startup_failure(),
+        **LONG_AGO,
+        state="never",
+        reason="startup_failure",
+        error="AirflowFailException",
+        says="could not be started",
+    ),
+    Case(
+        "never: reported unavailable, without waiting for the grace to end",
+        Script.finished(seconds=0.1, further_events=(events.perception_unavailable(after=0.1),)),
+        arguments={"wait_for": ["application.perception_analysis"]},
+        state="never",
+        reason="reported_unavailable",
+        error="AirflowFailException",
+        says="could not be made",
+    ),
+    Case(
+        "never: the grace ends while it waits",
+        Script.finished(seconds=0.1, transcript_delay=None),
+        arguments={"grace_period": 0.2},
+        state="never",
+        reason="not_in_time",
+        error="AirflowFailException",
+        says="within the grace period",
+    ),
+    Case("never: skipped", **UNTRANSCRIBED, arguments={"on_missing": "skip"}, error="AirflowSkipException"),
+    Case("never: succeeded", **UNTRANSCRIBED, arguments={"on_missing": "succeed"}),
+    Case("never: soft_fail", **UNTRANSCRIBED, arguments={"soft_fail": True}, error="AirflowSkipException"),
+    Case("never: never_fail", **UNTRANSCRIBED, arguments={"never_fail": True}, error="AirflowSkipException"),
+    # Time-outs.
+    Case("time-out", **TIME_OUT, error="AirflowSensorTimeout"),
+    Case("time-out: soft_fail", **TIME_OUT, arguments={"soft_fail": True}, error="AirflowSkipException"),
+    Case("time-out: never_fail", **TIME_OUT, arguments={"never_fail": True}, error="AirflowSkipException"),
+    Case(
+        "time-out: on_missing is about something else",
+        **TIME_OUT,
+        arguments={"on_missing": "succeed"},
+        error="AirflowSensorTimeout",
+    ),
+    Case("time-out: with backoff", **TIME_OUT, arguments={"exponential_backoff": True}, error="AirflowSensorTimeout"),
+    # Errors that waiting cannot cure.
+    Case("wrong key", **WRONG_KEY, error="AirflowFailException"),
+    Case("wrong key: soft_fail", **WRONG_KEY, arguments={"soft_fail": True}, error="AirflowFailException"),
+    Case("wrong key: never_fail", **WRONG_KEY, arguments={"never_fail": True}, error="AirflowSkipException"),
+    Case("wrong key: silent_fail", **WRONG_KEY, arguments={"silent_fail": True}, error="AirflowFailException"),
+    Case("unknown id", **UNKNOWN_ID, error="AirflowFailException"),
+    Case("unknown id: soft_fail", **UNKNOWN_ID, arguments={"soft_fail": True}, error="AirflowFailException"),
+    Case("unknown id: never_fail", **UNKNOWN_ID, arguments={"never_fail": True}, error="AirflowSkipException"),
+    Case(
+        "the key is refused in the middle of the wait",
+        Script.active(),
+        trouble={"status": 401, "after": 2},
+        state=None,
+        error="AirflowFailException",
+        says="valid API key",
+    ),
+    Case(
+        "no such connection",
+        arguments={"tavus_conn_id": "nowhere"},
+        state=None,
+        error="AirflowFailException",
+        says="no Airflow connection",
+    ),
+    # Outages that end in time.
+    *[
+        Case(f"outage: {name}", trouble=trouble | {"times": 2})
+        for name, trouble in {
+            "500": {"status": 500},
+            "503 with Retry-After": {"status": 503, "retry_after": 0},
+            "429": {"status": 429},
+            "408": {"status": 408},
+            "reset": {"kind": "reset"},
+            "cut off": {"kind": "cut"},
+            "HTML": {"kind": "html", "status": 200},
+            "no JSON": {"kind": "not_json", "status": 200},
+        }.items()
+    ],
+    Case(
+        "outage: all the time",
+        trouble={"status": 502},
+        state="waiting",
+        error="AirflowSensorTimeout",
+        says="is not known yet",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_mode_ends_alike(case: Case, box: TavusBox, carry_out: Callable[..., Any]) -> None:
+    arguments = {"conversation_id": "c1", "poke_interval": POKE_INTERVAL, "timeout": TIMEOUT} | case.arguments
+
+    ends = {}
+    for mode in MODES:
+        if case.script is not None:
+            box.add(case.script, conversation_id="c1", created_at=time.time() - case.ago)
+        if case.trouble is not None:
+            box.trouble(route="get", **case.trouble)
+        ends[mode] = carry_out(mode, **arguments)
+        box.stop_troubles()
+
+    for mode, end in ends.items():
+        verdict = end.result if case.error is None else end.xcom
+        assert end.error == case.error, mode
+        assert case.says in end.message, mode
+        assert (verdict and verdict["state"]) == case.state, mode
+        assert (verdict and verdict["reason"]) == case.reason, mode
+    assert len({(end.message, without_times(end.result), without_times(end.xcom)) for end in ends.values()}) == 1
+
+
+def without_times(verdict: dict[str, Any] | None) -> str:
+    return str({name: value for name, value in (verdict or {}).items() if name != "ended_at"})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_list_gives_a_list_in_its_own_order(mode: str, box: TavusBox, carry_out: Callable[..., Any]) -> None:
+    ids = [
+        box.add(Script.finished(seconds=0.3, transcript_delay=0.1), conversation_id="late"),
+        box.add(Script.test_mode(), conversation_id="never", created_at=time.time() - 3600),
+        box.add(Script.finished(seconds=60), conversation_id="there", created_at=time.time() - 3600),
+    ]
+
+    end = carry_out(mode, conversation_id=ids, on_missing="succeed", poke_interval=POKE_INTERVAL, timeout=5)
+
+    assert [(verdict["conversation_id"], verdict["state"]) for verdict in end.result] == [
+        ("late", "ready"),
+        ("never", "never"),
+        ("there", "ready"),
+    ]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_comes_out_is_the_same_verdict_to_the_letter(
+    mode: str, box: TavusBox, carry_out: Callable[..., Any]
+) -> None:
+    box.put_raw(
+        "c1",
+        {
+            "conversation_id": "c1",
+            "status": "ended",
+            "events": [
+                {
+                    "event_type": "system.shutdown",
+                    "timestamp": "2026-04-29T03:47:01Z",
+                    "properties": {"reason": "participant_left_timeout reached"},
+                },
+                {"event_type": "application.transcription_ready", "properties": {}},
+            ],
+        },
+    )
+
+    end = carry_out(mode, conversation_id="c1", poke_interval=POKE_INTERVAL, timeout=TIMEOUT)
+
+    assert end.result == {
+        "conversation_id": "c1",
+        "state": "ready",
+        "status": "ended",
+        "missing": [],
+        "reason": None,
+        "shutdown_reason": "participant_left_timeout",
+        "ended_at": "2026-04-29T03:47:01Z",
+    }
+    assert end.executions == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param({"status": 500}, id="500"),
+        pytest.param({"status": 429}, id="429"),
+        pytest.param({"kind": "cut"}, id="cut off"),
+        pytest.param({"kind": "reset"}, id="reset"),
+        pytest.param({"kind": "hang"}, id="no answer"),
+    ],
+)
+def test_an_outage_is_not_polled_faster_than_the_interval(
+    mode: str, trouble: dict[str, Any], box: TavusBox, connect: Callable[..., str], carry_out: Callable[..., Any]
+) -> None:
+    connect(extra={"read_timeout": 0.1, "connect_timeout": 0.1})
+    box.add(Script.active(), conversation_id="c1")
+    box.trouble(route="get", **trouble)
+
+    end = carry_out(mode, conversation_id="c1", poke_interval=0.2, timeout=1.0)
+
+    assert end.error == "AirflowSensorTimeout"
+    assert 1 < box.count("get") <= 1.0 / 0.2 + 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_refusal_is_asked_for_once(mode: str, box: TavusBox, carry_out: Callable[..., Any]) -> None:
+    box.add(Script.active(), conversation_id="c1")
+    box.trouble("html", status=403, route="get")
+
+    end = carry_out(mode, conversation_id="c1", poke_interval=POKE_INTERVAL, timeout=TIMEOUT)
+
+    assert end.error == "AirflowFailException"
+    assert box.count("get") == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_backoff_doubles_the_pauses(mode: str, box: TavusBox, carry_out: Callable[..., Any]) -> None:
+    box.add(Script.active(), conversation_id="c1")
+
+    carry_out(mode, conversation_id="c1", poke_interval=0.1, timeout=1.6, exponential_backoff=True)
+
+    # At 0, 0.1, 0.3, 0.7, 1.5 and, the rest of the time being short, 1.6.
+    assert box.count("get") in {5, 6}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_max_wait_caps_the_backoff(mode: str, box: TavusBox, carry_out: Callable[..., Any]) -> None:
+    box.add(Script.active(), conversation_id="c1")
+
+    carry_out(mode, conversation_id="c1", poke_interval=0.1, timeout=1.6, exponential_backoff=True, max_wait=0.2)
+
+    # At 0, 0.1, 0.3, 0.5, ... 1.5 and 1.6 or 1.7.
+    assert 8 <= box.count("get") <= 10
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_grace_counts_from_the_shutdown_and_not_from_the_first_look(
+    mode: str, box: TavusBox, carry_out: Callable[..., Any]
+) -> None:
+    # Ended 9.8 seconds before the wait began: 0.2 seconds of its grace are left.
+    script = Script.finished(seconds=10, transcript_delay=None, shape=Shape())
+    box.add(script, conversation_id="c1", created_at=time.time() - 19.8)
+    began = time.monotonic()
+
+    end = carry_out(mode, conversation_id="c1", poke_interval=POKE_INTERVAL, timeout=30, grace_period=10)
+
+    assert end.xcom["reason"] == "not_in_time"
+    assert time.monotonic() - began < 5
