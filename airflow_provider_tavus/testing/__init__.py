@@ -1,4 +1,5 @@
-"""Tavus in a box: a stateful fake of the Tavus API, to test whole DAGs without the live service.
+"""
+Tavus in a box: a stateful fake of the Tavus API, to test whole DAGs without the live service.
 
 There is no sandbox: a test-mode conversation never yields a transcript, and a real one costs minutes and
 money. ``docs/testing.md`` tells how to use it.

@@ -14,7 +14,8 @@ OnCreate = Callable[[dict[str, Any]], Script]
 
 @dataclass
 class Account:
-    """The account that the box plays.
+    """
+    The account that the box plays.
 
     :param api_key: the key that it accepts.
     :param concurrency_limit: how many conversations may go on at a time; None is no limit.

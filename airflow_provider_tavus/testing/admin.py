@@ -25,7 +25,8 @@ UNKNOWN = json_answer({"error": "The box has no such control"}, 404)
 
 
 class Admin:
-    """Answers ``/_box/`` for a box.
+    """
+    Answers ``/_box/`` for a box.
 
     :param open_to_all: answer clients of other machines, too. They can do anything to the box.
     """

@@ -1,4 +1,5 @@
-"""What the box answers, as values: a status, a body and headers, nothing of a socket.
+"""
+What the box answers, as values: a status, a body and headers, nothing of a socket.
 
 The error bodies are those that https://docs.tavus.io documents or that live calls have shown; note that the
 text sits in ``error`` for some and in ``message`` for others.
@@ -22,7 +23,8 @@ NOT_JSON = "upstream connect error or disconnect/reset before headers"
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer.
+    """
+    An HTTP answer.
 
     :param status: the HTTP status.
     :param body: the bytes of the body, possibly none.

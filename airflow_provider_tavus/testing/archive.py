@@ -17,7 +17,8 @@ SPREAD = 0x9E3779B97F4B
 
 
 class Archive(Sequence[Conversation]):
-    """Ended conversations, oldest first, made from their place in the row.
+    """
+    Ended conversations, oldest first, made from their place in the row.
 
     :param count: how many there are.
     :param scripts: what happened in them; each takes one of these, by its place and the seed.

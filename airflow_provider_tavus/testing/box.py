@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 class TavusBox(Hosted):
-    """A stateful Tavus on loopback.
+    """
+    A stateful Tavus on loopback.
 
     ``async with TavusBox() as box`` serves it in the running event loop; ``with TavusBox.in_thread() as box``
     serves it beside code that blocks. Every method may be called from any thread.
@@ -96,7 +97,8 @@ class TavusBox(Hosted):
         replica_id: str = DEFAULT_REPLICA,
         persona_id: str = DEFAULT_PERSONA,
     ) -> str:
-        """Let a conversation exist, without a create call.
+        """
+        Let a conversation exist, without a create call.
 
         :param script: what happens in it; a finished call if not given.
         :param conversation_id: its id; made up from the seed if not given.
@@ -140,7 +142,8 @@ class TavusBox(Hosted):
             self.world.remove(self.conversation(conversation_id), self.clock.now())
 
     def conversation(self, conversation_id: str) -> Conversation:
-        """Return a conversation as the box knows it.
+        """
+        Return a conversation as the box knows it.
 
         :raises KeyError: if there is none of that id.
         """
@@ -161,7 +164,8 @@ class TavusBox(Hosted):
         headers: Mapping[str, str] | None = None,
         **details: Any,
     ) -> Trouble:
-        """Ask for trouble.
+        """
+        Ask for trouble.
 
         :param starting_in: when it begins, in seconds of the box's clock from now; at once if not given.
         :param lasting: for how long, likewise; without end if not given.
@@ -203,7 +207,8 @@ class TavusBox(Hosted):
     def requests_of(
         self, route: str | None = None, conversation_id: str | None = None, **which: Any
     ) -> list[RequestRecord]:
-        """Return the requests of a call, of a conversation, or with whatever ``which`` names.
+        """
+        Return the requests of a call, of a conversation, or with whatever ``which`` names.
 
         That is ``status``, ``method``, ``since`` and ``until``, these two in epoch seconds of the box's
         clock.
@@ -222,7 +227,8 @@ class TavusBox(Hosted):
         return self.clock.advance(seconds)
 
     def each_request_takes(self, seconds: float, route: str | None = None) -> None:
-        """Let the clock that is moved by hand move by itself whenever the box has answered.
+        """
+        Let the clock that is moved by hand move by itself whenever the box has answered.
 
         So a client that polls makes the time pass, and an hour's call is over after a few polls.
 

@@ -1,4 +1,5 @@
-"""Callbacks: every event of a conversation that has a ``callback_url`` is POSTed there, well or badly.
+"""
+Callbacks: every event of a conversation that has a ``callback_url`` is POSTed there, well or badly.
 
 Bodies are those of https://docs.tavus.io/sections/webhooks-and-callbacks. Neither a signature nor retries nor
 an order are documented, so there are none that a receiver could count on.
@@ -33,7 +34,8 @@ PATIENCE = 5.0
 
 @dataclass
 class CallbackHabits:
-    """How callbacks are sent; seconds are those of the box's clock.
+    """
+    How callbacks are sent; seconds are those of the box's clock.
 
     :param delay: how late each one is.
     :param scatter: by how much more each one may be late, by chance; so they come out of order.
@@ -53,7 +55,8 @@ class CallbackHabits:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A callback that was sent.
+    """
+    A callback that was sent.
 
     :param box_time: when, in epoch seconds of the box's clock.
     :param status: what the receiver answered; None if nobody did.
@@ -78,7 +81,8 @@ class _Planned:
 
 
 class Courier:
-    """Sends the callbacks of a world when they are due.
+    """
+    Sends the callbacks of a world when they are due.
 
     :param lock: held while the world is touched.
     :param seed: of what happens by chance.
@@ -149,9 +153,7 @@ class Courier:
                 due = moment + self.habits.delay + luck.random() * self.habits.scatter
                 key = (*occurrence, copy)
                 if key not in self._done:
-                    yield _Planned(
-                        due, key, conversation.callback_url, callback_body(conversation, moment, event)
-                    )
+                    yield _Planned(due, key, conversation.callback_url, callback_body(conversation, moment, event))
 
     async def _send(self, session: aiohttp.ClientSession, callback: _Planned) -> None:
         status = None

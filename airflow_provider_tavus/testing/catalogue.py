@@ -11,9 +11,7 @@ from airflow_provider_tavus.testing.turns import ABSENT, RawTurn, Turn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SYSTEM_PROMPT = (
-    "You are Anna, a friendly gardener in a live video call. " + "Speak in short sentences. " * 400
-)
+SYSTEM_PROMPT = "You are Anna, a friendly gardener in a live video call. " + "Speak in short sentences. " * 400
 """Over 10 kB, as real ones are."""
 
 SHUTDOWN_REASONS = (
@@ -42,9 +40,7 @@ TURNS: Mapping[str, Turn | RawTurn] = {
         "assistant",
         tool_calls=({"id": "call_1", "function": {"name": "find_seeds", "arguments": '{"kind": "beans"}'}},),
     ),
-    "flat_tool_call": Turn(
-        "assistant", None, tool_calls=({"id": "call_2", "name": "find_seeds", "arguments": ""},)
-    ),
+    "flat_tool_call": Turn("assistant", None, tool_calls=({"id": "call_2", "name": "find_seeds", "arguments": ""},)),
     "broken_tool_call": Turn(
         "assistant",
         ABSENT,
@@ -75,8 +71,6 @@ FURTHER_EVENTS: Mapping[str, ScriptedEvent] = {
     "raven_memory_evidence": events.raven_memory_evidence(),
     "canvas_interaction": events.canvas_interaction(),
     "objective_completed": events.objective_completed(),
-    "unknown": ScriptedEvent(
-        event_type="application.not_yet_invented", properties={"x": 1}, after_shutdown=1
-    ),
+    "unknown": ScriptedEvent(event_type="application.not_yet_invented", properties={"x": 1}, after_shutdown=1),
     "without_properties": ScriptedEvent(event_type="application.not_yet_invented", after_shutdown=2),
 }

@@ -20,7 +20,8 @@ DEFAULT_PERSONA = "p1fec29e7f23"
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """A conversation: its script, its labels, and what was done to it from outside.
+    """
+    A conversation: its script, its labels, and what was done to it from outside.
 
     :param created_at: epoch seconds.
     :param ended_at: when somebody called its ``end``, in epoch seconds; None if nobody did.
@@ -76,9 +77,7 @@ class Conversation:
     def events(self, now: float) -> list[dict[str, Any]]:
         """Return ``events`` of a verbose read at ``now`` (epoch seconds), in the shape's order."""
         seen = [
-            self._event_body(moment, event)
-            for moment, event in self.timeline()
-            if moment <= now and event.in_reads
+            self._event_body(moment, event) for moment, event in self.timeline() if moment <= now and event.in_reads
         ]
         if self.script.shape.event_order == "reversed":
             seen.reverse()

@@ -1,4 +1,5 @@
-"""The body of POST /v2/conversations.
+"""
+The body of POST /v2/conversations.
 
 Fields are those of https://docs.tavus.io/api-reference/conversations/create-conversation. Fields that are not
 documented are let pass, since Tavus adds some now and then.
@@ -60,7 +61,8 @@ _PYTHON_TYPES: Mapping[str, type] = {"string": str, "array": list, "boolean": bo
 
 
 def parsed(content: bytes) -> dict[str, Any]:
-    """Return the fields of a create call.
+    """
+    Return the fields of a create call.
 
     :raises ValueError: if they are none that the documentation allows, with the reason.
     """

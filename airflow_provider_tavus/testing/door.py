@@ -13,7 +13,8 @@ BACKLOG = 512
 
 
 class Door:
-    """Lets connections in, or has them refused.
+    """
+    Lets connections in, or has them refused.
 
     :param server: what serves the connections.
     """

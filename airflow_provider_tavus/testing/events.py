@@ -1,4 +1,5 @@
-"""The events that can follow a call, as a script names them.
+"""
+The events that can follow a call, as a script names them.
 
 Names and properties are those of https://docs.tavus.io/sections/webhooks-and-callbacks; delays are what has
 been seen in the wild, since none is published.
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptedEvent:
-    """An event and when it happens.
+    """
+    An event and when it happens.
 
     :param event_type: such as ``application.recording_ready``; any text.
     :param properties: its properties; None leaves the key out.
@@ -41,7 +43,8 @@ class ScriptedEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class TranscriptionReady(ScriptedEvent):
-    """A transcript; it is written down when somebody reads it.
+    """
+    A transcript; it is written down when somebody reads it.
 
     :param turns: what it holds.
     """
@@ -78,9 +81,7 @@ def recording_ready(
     properties: dict[str, Any] = {"bucket_name": bucket, "s3_key": key, "duration": duration}
     if new:
         properties = {"storage_provider": "s3", "storage_uri": f"s3://{bucket}/{key}"} | properties
-    return ScriptedEvent(
-        event_type="application.recording_ready", properties=properties, after_shutdown=after
-    )
+    return ScriptedEvent(event_type="application.recording_ready", properties=properties, after_shutdown=after)
 
 
 def recording_copy_failed(message: str = "Access Denied", *, after: float = 30.0) -> ScriptedEvent:
@@ -130,6 +131,4 @@ def canvas_interaction(*, at: float = 20.0) -> ScriptedEvent:
 def objective_completed(*, at: float = 25.0) -> ScriptedEvent:
     """Return a completed objective, which comes by callback only."""
     properties = {"objective_name": "greeting", "output_variables": {"first_name": "Jane"}}
-    return ScriptedEvent(
-        event_type="conversation.objective.completed", properties=properties, at=at, in_reads=False
-    )
+    return ScriptedEvent(event_type="conversation.objective.completed", properties=properties, at=at, in_reads=False)

@@ -18,7 +18,8 @@ FEW = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class ListView:
-    """How the list call sees the conversations.
+    """
+    How the list call sees the conversations.
 
     :param order: by creation; ``random``, the same at every call; or ``shuffled``, another at every call.
     :param limit_cap: the highest ``limit`` that is kept to, without a word; None is none.
@@ -31,7 +32,8 @@ class ListView:
 
 
 class Remaining(Sequence[Conversation]):
-    """A row of conversations without those that have gone from it, however long the row is.
+    """
+    A row of conversations without those that have gone from it, however long the row is.
 
     :param row: the conversations.
     :param gone: the places of those that have gone, in ascending order.
@@ -52,7 +54,8 @@ class Remaining(Sequence[Conversation]):
 
 
 class Listing(Sequence[Conversation]):
-    """Conversations in the order in which the list call shows them.
+    """
+    Conversations in the order in which the list call shows them.
 
     :param archive: the conversations that count as older than all others, oldest first.
     :param present: the others.

@@ -96,8 +96,7 @@ def _get() -> Schema:
 def _end() -> Schema:
     return {
         "operationId": "endConversation",
-        "responses": _responses({"400": _ref("Error")})
-        | {"200": {"description": "Ended; the body is empty"}},
+        "responses": _responses({"400": _ref("Error")}) | {"200": {"description": "Ended; the body is empty"}},
     }
 
 

@@ -19,7 +19,8 @@ SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie", "proxy-autho
 
 @dataclass(eq=False)
 class RequestRecord:
-    """A request and how it was answered. No key is in it, wherever the client put it.
+    """
+    A request and how it was answered. No key is in it, wherever the client put it.
 
     :param monotonic: when it came, on the clock of :func:`time.monotonic` in the box's process, in seconds.
     :param wall: when it came, in epoch seconds of the machine.
@@ -92,7 +93,8 @@ def chosen(
     since: float | None = None,
     until: float | None = None,
 ) -> list[RequestRecord]:
-    """Return the requests that fit everything that is given.
+    """
+    Return the requests that fit everything that is given.
 
     :param since: came at this time or later, in epoch seconds of the box's clock.
     :param until: came before this time, likewise.

@@ -12,7 +12,8 @@ STOCK = {"pals": "pal", "personas": "persona", "faces": "face", "replicas": "rep
 
 
 class Route(NamedTuple):
-    """Which call a request means.
+    """
+    Which call a request means.
 
     :param name: the call; ``method_not_allowed`` and ``unknown`` are none.
     :param conversation_id: the conversation that it is about, if it is about one.
@@ -25,7 +26,8 @@ class Route(NamedTuple):
 
 
 def route_of(method: str, segments: list[str]) -> Route:
-    """Return which call a request means.
+    """
+    Return which call a request means.
 
     :param segments: the path's segments, decoded.
     """

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """What happens in a conversation; times in seconds from its creation, unless said otherwise.
+    """
+    What happens in a conversation; times in seconds from its creation, unless said otherwise.
 
     :param replica_joined: when the replica joins; None is never.
     :param participant_joined: when a person joins; None is never. Reads do not show it.
@@ -59,7 +60,8 @@ class Script:
     def finished(
         cls, *, seconds: float = 60.0, turns: Iterable[Turn | RawTurn] | None = None, **changes: Any
     ) -> Script:
-        """Return a call in which people talk, leave, and get their transcript.
+        """
+        Return a call in which people talk, leave, and get their transcript.
 
         :param seconds: when it ends.
         :param turns: what is said; a short chat if not given.
@@ -120,7 +122,8 @@ class Script:
         return replace(self, **changes)
 
     def limited_by(self, *, max_call_duration: float, participant_absent_timeout: float) -> Script:
-        """Return the same script under the time limits of a create call.
+        """
+        Return the same script under the time limits of a create call.
 
         :param max_call_duration: how long the call may last, in seconds.
         :param participant_absent_timeout: how long it waits for a person, in seconds from its creation.

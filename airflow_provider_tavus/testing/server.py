@@ -28,7 +28,8 @@ AdminHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """Serves a :class:`Service` over HTTP.
+    """
+    Serves a :class:`Service` over HTTP.
 
     :param lock: held while the world, the troubles or the record are touched; other threads touch them too.
     :param admin: answers what lies under ``/_box/``.

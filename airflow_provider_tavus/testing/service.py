@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """A request, as far as the service looks at it.
+    """
+    A request, as far as the service looks at it.
 
     :param route: which call it is.
     :param list_view: how a list call sees the conversations; as the account says if not given.
@@ -77,9 +78,7 @@ class Service:
             return answers.TOO_MANY_CONVERSATIONS
         if account.credits is not None:
             account.credits -= 1
-        script = (
-            Script.test_mode() if body.get("test_mode") else create.limited(account.on_create(body), body)
-        )
+        script = Script.test_mode() if body.get("test_mode") else create.limited(account.on_create(body), body)
         conversation = Conversation(
             conversation_id=self.world.new_id(),
             script=script,
@@ -95,8 +94,7 @@ class Service:
 
     def _list(self, request: Request) -> Answer:
         limit, page = (
-            whole_number(request.query.get(name, default))
-            for name, default in (("limit", "10"), ("page", "1"))
+            whole_number(request.query.get(name, default)) for name, default in (("limit", "10"), ("page", "1"))
         )
         if limit is None or page is None:
             return answers.bad_request("limit and page must be whole numbers from 1 on")

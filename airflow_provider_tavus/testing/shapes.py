@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The spelling of a conversation's body.
+    """
+    The spelling of a conversation's body.
 
     :param names: ``old`` says replica_id and persona_id, ``new`` face_id and pal_id, ``none`` neither.
     :param events: what a verbose read holds: the ``list`` of events, ``null``, an ``empty`` list, or

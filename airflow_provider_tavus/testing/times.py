@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 
 def iso(moment: float, *, fractions: bool = True) -> str:
-    """Return a moment as ISO 8601 in UTC.
+    """
+    Return a moment as ISO 8601 in UTC.
 
     :param moment: epoch seconds.
     :param fractions: with microseconds; bodies come with and without.

@@ -47,7 +47,8 @@ JOINING = OF_LISTS | {"latency"}
 
 @dataclass(eq=False, kw_only=True)
 class Trouble:
-    """One kind of trouble and the requests that it meets.
+    """
+    One kind of trouble and the requests that it meets.
 
     What it does:
 
@@ -171,7 +172,8 @@ class Trouble:
 
 
 class Troubles:
-    """All trouble that was asked for, in the order in which it was.
+    """
+    All trouble that was asked for, in the order in which it was.
 
     :param seed: of what happens by chance.
     """

@@ -1,4 +1,5 @@
-"""The turns of a conversation and the ways in which Tavus spells them.
+"""
+The turns of a conversation and the ways in which Tavus spells them.
 
 The fields and their variants are those of ``application.transcription_ready`` on
 https://docs.tavus.io/api-reference/conversations/get-conversation and of bodies seen in the wild.
@@ -27,7 +28,8 @@ ABSENT = Absent.ABSENT
 
 @dataclass(frozen=True)
 class Turn:
-    """Something that is said, or done, in a conversation.
+    """
+    Something that is said, or done, in a conversation.
 
     :param role: ``user``, ``assistant``, ``system``, ``tool``, or anything else: the set is open.
     :param content: what is said; ``ABSENT`` leaves the field out, None sends null, a non-string is sent as it
@@ -73,7 +75,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class RawTurn:
-    """A turn that is sent exactly as given, such as one that is no object.
+    """
+    A turn that is sent exactly as given, such as one that is no object.
 
     :param value: any JSON value.
     :param at: when it enters the transcript, in seconds from the conversation's creation.

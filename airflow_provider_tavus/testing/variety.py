@@ -17,7 +17,8 @@ TRANSCRIPT_DELAYS = (-1.0, 0.001, 0.4, 1.0, 30.0, 60.0, 120.0)
 
 
 def drawn_script(luck: random.Random | int, *, oddity: float = 0.2, longest: float = 3600.0) -> Script:
-    """Return a conversation that ends by itself.
+    """
+    Return a conversation that ends by itself.
 
     :param luck: where the chances come from; a number is a seed.
     :param oddity: how likely each thing in it is out of the ordinary, from 0 to 1.

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class World:
-    """Conversations by id: those that a test puts there one by one, and perhaps an archive of old ones.
+    """
+    Conversations by id: those that a test puts there one by one, and perhaps an archive of old ones.
 
     :param seed: with the same seed and the same calls, ids come out the same.
     """
@@ -81,13 +82,12 @@ class World:
     def active(self, now: float) -> list[Conversation]:
         """Return the conversations that go on at ``now`` (epoch seconds)."""
         return [
-            conversation
-            for conversation in self
-            if conversation.created_at <= now and not conversation.is_over(now)
+            conversation for conversation in self if conversation.created_at <= now and not conversation.is_over(now)
         ]
 
     def listing(self, view: ListView, status: str | None, now: float) -> Listing:
-        """Return the conversations as the list call sees them.
+        """
+        Return the conversations as the list call sees them.
 
         :param status: only those with this status.
         :param now: epoch seconds.
@@ -104,7 +104,8 @@ class World:
         return Listing(archive, rows, order=view.order, seed=seed)
 
     def churn(self, *, come: int, finish: int, vanish: int, now: float) -> None:
-        """Let conversations come, end and vanish, as they do between two pages of a list.
+        """
+        Let conversations come, end and vanish, as they do between two pages of a list.
 
         :param come: how many are created.
         :param finish: how many of those that go on are ended, at most.

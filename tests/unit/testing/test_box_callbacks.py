@@ -54,9 +54,7 @@ def receiver() -> Iterator[Receiver]:
     receiver.server.server_close()
 
 
-def test_every_event_is_called_back_when_it_happens(
-    box: TavusBox, clock: ManualClock, receiver: Receiver
-) -> None:
+def test_every_event_is_called_back_when_it_happens(box: TavusBox, clock: ManualClock, receiver: Receiver) -> None:
     script = Script.finished(seconds=60, transcript_delay=5, further_events=(events.objective_completed(),))
     conversation_id = box.add(script, callback_url=receiver.url)
 
@@ -148,9 +146,7 @@ def test_callbacks_can_come_twice(box: TavusBox, clock: ManualClock, receiver: R
     assert sorted(receiver.types) == sorted(LIFE * 2)
 
 
-def test_callbacks_can_be_lost_by_chance_or_by_type(
-    box: TavusBox, clock: ManualClock, receiver: Receiver
-) -> None:
+def test_callbacks_can_be_lost_by_chance_or_by_type(box: TavusBox, clock: ManualClock, receiver: Receiver) -> None:
     box.callbacks.lost = 0.5
     for _ in range(10):
         box.add(Script.finished(), callback_url=receiver.url)

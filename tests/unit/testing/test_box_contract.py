@@ -42,9 +42,7 @@ def box() -> Iterator[TavusBox]:
 def test_every_call_does_as_the_document_says(case: schemathesis.Case[Any], box: TavusBox) -> None:
     # No schema can tell which ids exist, and Tavus answers an unknown one with 400.
     out_of_reach: list[Any] = [positive_data_acceptance] if "conversation_id" in case.path_parameters else []
-    case.call_and_validate(
-        base_url=box.base_url, headers={"x-api-key": box.api_key}, excluded_checks=out_of_reach
-    )
+    case.call_and_validate(base_url=box.base_url, headers={"x-api-key": box.api_key}, excluded_checks=out_of_reach)
 
 
 def test_every_read_and_row_of_a_varied_world_is_as_the_document_says(box: TavusBox) -> None:
@@ -53,9 +51,7 @@ def test_every_read_and_row_of_a_varied_world_is_as_the_document_says(box: Tavus
     page = listing.Case(query={"limit": 100}).call_and_validate(base_url=box.base_url, headers=headers)
     reading = schema["/v2/conversations/{conversation_id}"]["GET"]
     for row in page.json()["data"]:
-        case = reading.Case(
-            path_parameters={"conversation_id": row["conversation_id"]}, query={"verbose": "true"}
-        )
+        case = reading.Case(path_parameters={"conversation_id": row["conversation_id"]}, query={"verbose": "true"})
         answer = case.call_and_validate(base_url=box.base_url, headers=headers)
         assert answer.status_code == 200
 

@@ -49,9 +49,7 @@ def test_a_random_order_is_no_order_but_holds_from_page_to_page(
     assert sorted(listed()) == sorted(newest_first)
 
 
-def test_a_shuffled_order_is_another_at_every_call(
-    box: TavusBox, listed: Listed, newest_first: list[str]
-) -> None:
+def test_a_shuffled_order_is_another_at_every_call(box: TavusBox, listed: Listed, newest_first: list[str]) -> None:
     box.trouble("list_order", order="shuffled")
 
     assert listed() != listed()
@@ -68,9 +66,7 @@ def test_a_limit_can_be_capped_without_a_word(
     assert call("GET", "/v2/conversations?limit=100").json()["total_count"] == 30
 
 
-def test_a_list_can_lag_behind_the_reads(
-    box: TavusBox, call: Call, listed: Listed, clock: ManualClock
-) -> None:
+def test_a_list_can_lag_behind_the_reads(box: TavusBox, call: Call, listed: Listed, clock: ManualClock) -> None:
     box.trouble("list_lag", lag=60)
     deleted, ended = box.add(Script.active()), box.add(Script.active())
     clock.advance(120)

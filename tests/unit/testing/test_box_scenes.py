@@ -27,9 +27,7 @@ def test_the_same_seed_gives_the_same_world(scene: str) -> None:
             SCENES[scene](box)
             box.stop_troubles()
             headers = {"x-api-key": box.api_key}
-            page = requests.get(
-                f"{box.base_url}/v2/conversations?limit=50", headers=headers, timeout=5
-            ).json()
+            page = requests.get(f"{box.base_url}/v2/conversations?limit=50", headers=headers, timeout=5).json()
             return page, [
                 requests.get(
                     f"{box.base_url}/v2/conversations/{row['conversation_id']}?verbose=true",
@@ -49,8 +47,7 @@ def test_a_busy_day_goes_on_by_itself(box: TavusBox, call: Call, clock: ManualCl
 
     def totals() -> tuple[int, int]:
         counted = [
-            call("GET", f"/v2/conversations?status={status}").json()["total_count"]
-            for status in ("active", "ended")
+            call("GET", f"/v2/conversations?status={status}").json()["total_count"] for status in ("active", "ended")
         ]
         return counted[0], counted[1]
 
@@ -72,9 +69,7 @@ def test_a_call_yet_to_come_is_not_there_yet(box: TavusBox, call: Call, clock: M
     assert call("GET", f"/v2/conversations/{conversation_id}").json()["status"] == "active"
 
 
-def test_a_bad_day_is_trouble_but_lets_some_requests_through(
-    box: TavusBox, call: Call, clock: ManualClock
-) -> None:
+def test_a_bad_day_is_trouble_but_lets_some_requests_through(box: TavusBox, call: Call, clock: ManualClock) -> None:
     SCENES["bad-day"](box)
     seen = set()
     for _ in range(60):
@@ -101,9 +96,7 @@ def test_a_million_conversations_list_and_read_like_a_few(box: TavusBox, call: C
 
 def test_a_conversation_of_the_archive_can_be_deleted_and_replaced(box: TavusBox, call: Call) -> None:
     SCENES["million"](box)
-    first, second, third = (
-        row["conversation_id"] for row in call("GET", "/v2/conversations?limit=3").json()["data"]
-    )
+    first, second, third = (row["conversation_id"] for row in call("GET", "/v2/conversations?limit=3").json()["data"])
 
     assert call("DELETE", f"/v2/conversations/{second}").status_code == 204
     box.put_raw(third, {"conversation_id": third, "status": "odd"})

@@ -206,9 +206,7 @@ def test_a_kind_of_trouble_that_does_not_exist_is_refused(box: TavusBox) -> None
         box.trouble("earthquake")  # type: ignore[arg-type]
 
 
-def test_connections_can_be_refused_for_a_while(
-    box: TavusBox, call: Call, path: str, clock: ManualClock
-) -> None:
+def test_connections_can_be_refused_for_a_while(box: TavusBox, call: Call, path: str, clock: ManualClock) -> None:
     assert call("GET", path).status_code == 200
     box.trouble("refuse", lasting=60)
 
@@ -221,9 +219,7 @@ def test_connections_can_be_refused_for_a_while(
     assert call("GET", path).status_code == 200
 
 
-def test_connections_can_be_refused_until_the_trouble_is_stopped(
-    box: TavusBox, call: Call, path: str
-) -> None:
+def test_connections_can_be_refused_until_the_trouble_is_stopped(box: TavusBox, call: Call, path: str) -> None:
     trouble = box.trouble("refuse")
     with pytest.raises(requests.ConnectionError, match="refused"):
         call("GET", path)

@@ -22,9 +22,7 @@ def test_every_kind_of_turn_can_be_asked_for(box: TavusBox, clock: ManualClock, 
     clock.advance(3600)
 
     (transcript,) = (
-        event["properties"]["transcript"]
-        for event in read(conversation_id)["events"]
-        if event["event_type"] == READY
+        event["properties"]["transcript"] for event in read(conversation_id)["events"] if event["event_type"] == READY
     )
     said = dict(zip(catalogue.TURNS, transcript, strict=True))
     assert len(said["system_prompt"]["content"]) > 10_000

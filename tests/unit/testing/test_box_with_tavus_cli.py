@@ -75,9 +75,7 @@ def run(its_python: Path, box: TavusBox, tmp_path: Path) -> Run:
     return program
 
 
-def test_the_vendors_client_creates_lists_reads_ends_and_deletes(
-    run: Run, its_python: Path, box: TavusBox
-) -> None:
+def test_the_vendors_client_creates_lists_reads_ends_and_deletes(run: Run, its_python: Path, box: TavusBox) -> None:
     tavus = str(its_python.with_name("tavus"))
 
     def client(*call: str) -> Any:
