@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.testing.events import ScriptedEvent, TranscriptionReady
@@ -43,7 +44,7 @@ class Conversation:
         """The address of the room."""
         return f"https://tavus.daily.co/{self.conversation_id}"
 
-    @property
+    @cached_property
     def shutdown_at(self) -> float | None:
         """When it ends, by its script or because it was told to, in epoch seconds; None is never."""
         scripted = None if self.script.shutdown is None else self.created_at + self.script.shutdown
@@ -69,6 +70,9 @@ class Conversation:
 
     def updated_at(self, now: float) -> float:
         """Return when something last happened in it, in epoch seconds."""
+        settled_at = self.created_at + self.script.settles_after
+        if self.ended_at is None and settled_at <= now:
+            return settled_at
         turns = (self.created_at + turn.at for turn in self.script.turns if not self._cut_off(turn.at))
         events = (moment for moment, _ in self.timeline())
         moments = (*turns, *events, self.shutdown_at or self.created_at)

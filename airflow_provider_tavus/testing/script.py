@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.testing.shapes import PLAIN, Shape
@@ -113,6 +115,17 @@ class Script:
             transcript_delay=None,
         )
         return failed.but(**changes)
+
+    @cached_property
+    def settles_after(self) -> float:
+        """How long after the creation the last thing happens, in seconds, if nobody ends the call early."""
+        end = math.inf if self.shutdown is None else self.shutdown
+        moments = [self.replica_joined, *(turn.at for turn in self.turns), *(event.at for event in self.further_events)]
+        in_the_room = (moment for moment in moments if moment is not None and moment <= end)
+        delays = [0.0, self.transcript_delay, self.transcript_again]
+        delays += [event.after_shutdown for event in self.further_events]
+        afterwards = (end + delay for delay in delays if delay is not None and self.shutdown is not None)
+        return max(0.0, *in_the_room, *afterwards)
 
     def but(self, **changes: Any) -> Script:
         """Return the same script with some fields of its own, or of its shape, changed."""

@@ -13,4 +13,4 @@ def iso(moment: float, *, fractions: bool = True) -> str:
     :param fractions: with microseconds; bodies come with and without.
     """
     written = datetime.fromtimestamp(moment, tz=UTC)
-    return written.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if fractions else "%Y-%m-%dT%H:%M:%SZ")
+    return written.isoformat(timespec="microseconds" if fractions else "seconds").removesuffix("+00:00") + "Z"

@@ -7,9 +7,9 @@ https://docs.tavus.io/api-reference/conversations/get-conversation and of bodies
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import blake2b
 from typing import Any, Literal
 
 from airflow_provider_tavus.testing.times import iso
@@ -67,7 +67,8 @@ class Turn:
             if self.duration is not None:
                 body["duration"] = self.duration
         if self.inference_id is True and self.role == "assistant":
-            body["inference_id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{conversation_id} {self.at}"))
+            named = blake2b(f"{conversation_id} {self.at}".encode(), digest_size=6)
+            body["inference_id"] = f"inf_{named.hexdigest()}"
         elif isinstance(self.inference_id, str):
             body["inference_id"] = self.inference_id
         return body

@@ -87,3 +87,17 @@ def test_drawn_conversations_are_of_every_kind(box: TavusBox, clock: ManualClock
     assert "missing" in seen
     assert None in seen
     assert [] in seen
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_conversation_was_last_updated_when_the_last_thing_happened_in_it(
+    box: TavusBox, clock: ManualClock, seed: int
+) -> None:
+    conversation = box.conversation(box.add(drawn_script(seed, oddity=0.4)))
+    turns = [turn.at for turn in conversation.script.turns if turn.at <= (conversation.script.shutdown or 0)]
+    events = [moment - conversation.created_at for moment, _ in conversation.timeline()]
+    shutdown = conversation.script.shutdown or 0
+
+    updated_at = conversation.updated_at(clock.now() + 86400)
+
+    assert updated_at - conversation.created_at == pytest.approx(max(*turns, *events, shutdown, 0), abs=1e-5)
