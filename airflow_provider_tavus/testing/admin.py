@@ -104,6 +104,8 @@ class Admin:
     def _trouble(self, method: str, path: list[str], body: Any) -> Answer:
         match method, path:
             case "POST", []:
+                if body.get("kind") == "refuse" and body.get("lasting") is None:
+                    return bad_request("say how long it is lasting: nothing could stop it from outside")
                 trouble_id = str(next(self._numbers))
                 self._troubles[trouble_id] = self._box.trouble(**body)
                 return json_answer({"trouble_id": trouble_id}, 201)

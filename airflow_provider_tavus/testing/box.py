@@ -184,8 +184,8 @@ class TavusBox(Hosted):
             **details,
         )
         if kind == "refuse":
-            trouble.on_stop = lambda: self._in_loop(self._server.door.open())
-            self._in_loop(self._refuse(trouble))
+            trouble.on_stop = lambda: self._in_loop(self._accept)
+            self._in_loop(lambda: self._refuse(trouble))
         with self._lock:
             return self._troubles.add(trouble)
 
@@ -249,7 +249,7 @@ class TavusBox(Hosted):
 
     def wait_for_callbacks(self) -> None:
         """Return once every callback that is due by now has been sent; from other threads than the box's."""
-        self._in_loop(self._courier.settled())
+        self._wait_for(self._courier.settled())
 
     async def callbacks_settled(self) -> None:
         """Return once every callback that is due by now has been sent; from the box's own loop."""
@@ -272,10 +272,13 @@ class TavusBox(Hosted):
         if self._pace is not None and self._pace[0] in {None, request.route}:
             self.advance(self._pace[1])
 
-    async def _refuse(self, trouble: Trouble) -> None:
+    def _refuse(self, trouble: Trouble) -> None:
         self._server.door.refuse()
         if trouble.ends is not None:
             self._begin(self._stop_later(trouble, trouble.ends))
+
+    def _accept(self) -> None:
+        self._begin(self._server.door.open())
 
     async def _stop_later(self, trouble: Trouble, ends: float) -> None:
         await self.clock.wait_until(ends)

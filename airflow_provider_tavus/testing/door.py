@@ -34,15 +34,18 @@ class Door:
         """Let connections in."""
         # From here on the kernel accepts; a client need not wait for the loop to be ready.
         self._socket.listen(BACKLOG)
-        loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._server, sock=self._socket)
+        self._listening = await asyncio.get_running_loop().create_server(self._server, sock=self._socket)
 
     def refuse(self) -> None:
-        """Have connections refused, and close those that there are."""
+        """Have connections refused, and close those that there are, as a server does that goes down."""
         self._address = (self._address[0], self.port)
         self.close()
         # Bound but not listening, the port stays ours while the kernel refuses whoever knocks.
         self._socket = self._bound_socket()
+        # A moment later, so that a request that asks for this over HTTP gets its answer.
+        asyncio.get_running_loop().call_soon(self._close_connections)
+
+    def _close_connections(self) -> None:
         for connection in self._server.connections:
             connection.force_close()
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from types import TracebackType
 
 
@@ -78,16 +78,27 @@ class Hosted(ABC):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the box's loop: before this returns, or soon after if called from that loop."""
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            running = None
-        if self._loop is None:
+    def _in_loop(self, work: Callable[[], None]) -> None:
+        """Do something within the box's loop, before this returns, whichever thread calls."""
+        if self._is_within_loop():
+            work()
+            return
+
+        async def work_and_what_it_causes() -> None:
+            work()
+            await asyncio.sleep(0)
+
+        self._wait_for(work_and_what_it_causes())
+
+    def _wait_for(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have the loop do something, and wait until it is done; from other threads only."""
+        if self._loop is None or self._is_within_loop():
             work.close()
-            raise RuntimeError("the box is not being served")
-        if running is self._loop:
-            self._begin(work)
-        else:
-            asyncio.run_coroutine_threadsafe(work, self._loop).result()
+            raise RuntimeError("the box is not being served, or its own loop would have to wait for itself")
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _is_within_loop(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False

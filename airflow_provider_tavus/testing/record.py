@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie", "proxy-authorization"})
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class RequestRecord:
     """
     A request and how it was answered. No key is in it, wherever the client put it.
@@ -74,11 +75,7 @@ def record_of(
         path=_without(secrets, request.path),
         query={name: _without(secrets, text) for name, text in request.query.items()},
         conversation_id=route.conversation_id and _without(secrets, route.conversation_id),
-        headers={
-            name.lower(): _without(secrets, text)
-            for name, text in request.headers.items()
-            if name.lower() not in SECRET_HEADERS
-        },
+        headers=_headers(request.raw_headers, frozenset(secrets)),
         body=_json_or_none(_without(secrets, body.decode(errors="replace"))) if body else None,
     )
 
@@ -109,6 +106,13 @@ def chosen(
         and (since is None or request.box_time >= since)
         and (until is None or request.box_time < until)
     ]
+
+
+@lru_cache(maxsize=256)
+def _headers(raw: tuple[tuple[bytes, bytes], ...], secrets: frozenset[str]) -> Mapping[str, str]:
+    """Return the headers to keep; shared by the requests that send the same ones, as most clients' do."""
+    decoded = ((name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in raw)
+    return {name: _without(secrets, text) for name, text in decoded if name not in SECRET_HEADERS}
 
 
 def _without(secrets: Iterable[str], text: str) -> str:

@@ -6,8 +6,10 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -186,3 +188,40 @@ def test_a_web_page_cannot_steer_the_box_through_a_browser(call: Call) -> None:
     answer = call("POST", "/_box/clock", data="advance=1", headers={"Content-Type": "text/plain"})
 
     assert answer.status_code == 415
+
+
+def test_a_box_of_another_process_can_be_made_to_refuse_connections_for_a_while() -> None:
+    with TavusBox.in_thread() as box:
+        endless = requests.post(f"{box.base_url}/_box/troubles", json={"kind": "refuse"}, timeout=5)
+        assert endless.status_code == 400
+
+        asked = requests.post(f"{box.base_url}/_box/troubles", json={"kind": "refuse", "lasting": 1}, timeout=5)
+        assert asked.status_code == 201
+        with pytest.raises(requests.ConnectionError, match="refused"):
+            requests.get(f"{box.base_url}/v2/pals", timeout=1)
+        assert _first_answer(f"{box.base_url}/v2/pals", within=10) == 401
+
+
+def test_only_its_own_machine_steers_a_box_unless_told_otherwise() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; it only finds the address we would send from
+        except OSError:
+            pytest.skip("this machine has no address beside loopback")
+        address = probe.getsockname()[0]
+
+    for open_admin, status in ((False, 403), (True, 200)):
+        with TavusBox.in_thread(host="0.0.0.0", open_admin=open_admin) as box:
+            port = box.base_url.rsplit(":", 1)[1]
+            assert requests.get(f"http://{address}:{port}/_box/", timeout=5).status_code == status
+            assert requests.get(f"http://127.0.0.1:{port}/_box/", timeout=5).status_code == 200
+
+
+def _first_answer(url: str, *, within: float) -> int | None:
+    give_up = time.monotonic() + within
+    while time.monotonic() < give_up:
+        try:
+            return requests.get(url, timeout=5).status_code
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    return None
