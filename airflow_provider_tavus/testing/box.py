@@ -103,8 +103,7 @@ class TavusBox(Hosted):
         :param script: what happens in it; a finished call if not given.
         :param conversation_id: its id; made up from the seed if not given.
         :param created_at: epoch seconds or an aware datetime; the box's now if not given. Put it in the
-            future for a call that somebody else is going to start, in the past
-            to find a call that has long ended.
+            past for a call that has long ended, in the future for one that somebody is yet to start.
         :return: its id.
         """
         with self._lock:
@@ -183,16 +182,18 @@ class TavusBox(Hosted):
             ends=None if lasting is None else (begins or now) + lasting,
             **details,
         )
+        with self._lock:
+            self._troubles.add(trouble)
         if kind == "refuse":
             trouble.on_stop = lambda: self._in_loop(self._accept)
             self._in_loop(lambda: self._refuse(trouble))
-        with self._lock:
-            return self._troubles.add(trouble)
+        return trouble
 
     def stop_troubles(self) -> None:
         """End all trouble."""
-        with self._lock:
-            self._troubles.stop_all()
+        # Not under the lock: a door that opens again needs the loop, and the loop may be waiting for the lock.
+        for trouble in self._troubles:
+            trouble.stop()
 
     @property
     def requests(self) -> list[RequestRecord]:
@@ -222,9 +223,7 @@ class TavusBox(Hosted):
 
     def advance(self, seconds: float) -> float:
         """Move a clock that is moved by hand; return the box's new time in epoch seconds."""
-        if not isinstance(self.clock, ManualClock):
-            raise TypeError("only a ManualClock can be moved by hand")
-        return self.clock.advance(seconds)
+        return self._clock_moved_by_hand().advance(seconds)
 
     def each_request_takes(self, seconds: float, route: str | None = None) -> None:
         """
@@ -235,7 +234,13 @@ class TavusBox(Hosted):
         :param seconds: how far, in seconds of the box's clock.
         :param route: for requests of this call only.
         """
+        self._clock_moved_by_hand()
         self._pace = (route, seconds)
+
+    def _clock_moved_by_hand(self) -> ManualClock:
+        if not isinstance(self.clock, ManualClock):
+            raise TypeError("only a ManualClock can be moved by hand")
+        return self.clock
 
     @property
     def callbacks(self) -> CallbackHabits:
@@ -278,7 +283,8 @@ class TavusBox(Hosted):
             self._begin(self._stop_later(trouble, trouble.ends))
 
     def _accept(self) -> None:
-        self._begin(self._server.door.open())
+        if not any(trouble.kind == "refuse" and not trouble.stopped for trouble in self._troubles):
+            self._server.door.open()
 
     async def _stop_later(self, trouble: Trouble, ends: float) -> None:
         await self.clock.wait_until(ends)

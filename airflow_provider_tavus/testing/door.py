@@ -16,49 +16,74 @@ class Door:
     """
     Lets connections in, or has them refused.
 
+    It accepts by itself: asyncio's own server cannot be closed and opened at once, and when it is closed it loses
+    the connections that it has accepted but not yet served.
+
     :param server: what serves the connections.
     """
 
     def __init__(self, server: web.Server, host: str, port: int) -> None:
         self._server = server
-        self._address = (host, port)
-        self._listening: asyncio.Server | None = None
-        self._socket = self._bound_socket()
+        self._loop = asyncio.get_running_loop()
+        self._entering: set[asyncio.Task[None]] = set()
+        self._is_open = False
+        self._socket = _bound_socket(host, port)
 
     @property
     def port(self) -> int:
         """The port, also while connections are refused."""
         return int(self._socket.getsockname()[1])
 
-    async def open(self) -> None:
-        """Let connections in."""
-        # From here on the kernel accepts; a client need not wait for the loop to be ready.
-        self._socket.listen(BACKLOG)
-        self._listening = await asyncio.get_running_loop().create_server(self._server, sock=self._socket)
+    def open(self) -> None:
+        """Let connections in, unless it is open already."""
+        if not self._is_open:
+            self._is_open = True
+            self._socket.listen(BACKLOG)
+            self._loop.add_reader(self._socket, self._accept)
 
     def refuse(self) -> None:
         """Have connections refused, and close those that there are, as a server does that goes down."""
-        self._address = (self._address[0], self.port)
+        host, port = self._socket.getsockname()[:2]
         self.close()
         # Bound but not listening, the port stays ours while the kernel refuses whoever knocks.
-        self._socket = self._bound_socket()
+        self._socket = _bound_socket(host, port)
         # A moment later, so that a request that asks for this over HTTP gets its answer.
-        asyncio.get_running_loop().call_soon(self._close_connections)
+        self._loop.call_soon(self._close_connections)
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._is_open = False
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                connection, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            connection.setblocking(False)
+            entering = self._loop.create_task(self._enter(connection))
+            self._entering.add(entering)
+            entering.add_done_callback(self._entering.discard)
+
+    async def _enter(self, connection: socket.socket) -> None:
+        transport, _ = await self._loop.connect_accepted_socket(self._server, connection)
+        if not self._is_open:
+            transport.close()
 
     def _close_connections(self) -> None:
         for connection in self._server.connections:
             connection.force_close()
 
-    def close(self) -> None:
-        """Let go of the port."""
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
-        self._socket.close()
 
-    def _bound_socket(self) -> socket.socket:
-        bound = socket.socket(socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setblocking(False)
-        bound.bind(self._address)
-        return bound
+def _bound_socket(host: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setblocking(False)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

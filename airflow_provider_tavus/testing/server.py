@@ -58,7 +58,7 @@ class Server:
         self._runner = web.ServerRunner(server, handle_signals=False)
         await self._runner.setup()
         self.door = Door(server, host, port)
-        await self.door.open()
+        self.door.open()
         return self.door.port
 
     async def stop(self) -> None:

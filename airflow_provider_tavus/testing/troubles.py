@@ -118,9 +118,9 @@ class Trouble:
 
     def stop(self) -> None:
         """Let no further request be met."""
-        if not self.stopped and self.on_stop is not None:
+        was_on, self.stopped = not self.stopped, True
+        if was_on and self.on_stop is not None:
             self.on_stop()
-        self.stopped = True
 
     def meets(self, route: str, conversation_id: str | None, now: float, luck: random.Random) -> bool:
         """Tell whether it meets a request, and count the request if so."""
@@ -186,15 +186,10 @@ class Troubles:
         return iter(tuple(self._asked_for))
 
     def add(self, trouble: Trouble) -> Trouble:
-        """Begin a trouble."""
+        """Begin a trouble, and forget those that have been stopped."""
+        self._asked_for = [earlier for earlier in self._asked_for if not earlier.stopped]
         self._asked_for.append(trouble)
         return trouble
-
-    def stop_all(self) -> None:
-        """End every trouble."""
-        for trouble in self._asked_for:
-            trouble.stop()
-        self._asked_for.clear()
 
     def meeting(self, route: str, conversation_id: str | None, now: float) -> list[Trouble]:
         """Return the troubles that meet a request: those that join others, and the first of the rest."""

@@ -228,6 +228,16 @@ def test_connections_can_be_refused_until_the_trouble_is_stopped(box: TavusBox, 
     assert call("GET", path).status_code == 200
 
 
+def test_connections_are_refused_as_long_as_one_of_two_troubles_says_so(box: TavusBox, call: Call, path: str) -> None:
+    first, second = box.trouble("refuse"), box.trouble("refuse")
+
+    first.stop()
+    with pytest.raises(requests.ConnectionError, match="refused"):
+        call("GET", path)
+    second.stop()
+    assert call("GET", path).status_code == 200
+
+
 def test_a_refused_connection_cannot_be_asked_for_by_route(box: TavusBox) -> None:
     with pytest.raises(ValueError, match="no route yet"):
         box.trouble("refuse", route="get")
