@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 import urllib.error
@@ -13,6 +12,7 @@ from urllib.parse import urlencode
 
 from airflow_settings import own_environment
 from component import Component
+from ports import free_ports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +31,11 @@ class BoxProcess:
 
     def __init__(self, log: Path, *, scene: str = "empty", speed: float = 1.0, api_key: str = "test-key") -> None:
         self.api_key = api_key
-        self.address = ""
+        # Chosen beforehand, so that an Airflow can be told of it before the scene begins.
+        (port,) = free_ports(1)
+        self.address = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-u", "-m", "airflow_provider_tavus.testing"]
-        command += ["--port", "0", "--scene", scene, "--speed", str(speed), "--api-key", api_key]
+        command += ["--port", str(port), "--scene", scene, "--speed", str(speed), "--api-key", api_key]
         self.process = Component("fake service", command, environment=own_environment(), log=log)
 
     def __enter__(self) -> BoxProcess:
@@ -54,11 +56,10 @@ class BoxProcess:
         self.process.log.unlink(missing_ok=True)
         self.process.start()
         give_up = time.monotonic() + START
-        while not (listening := re.search(r"listens on (http://\S+)", self.process.log_tail())):
+        while self.address not in self.process.log_tail():
             if self.process.has_ended_by_itself or time.monotonic() > give_up:
                 raise RuntimeError(f"The fake service does not start:\n{self.process.log_tail()}")
             time.sleep(0.05)
-        self.address = listening.group(1)
 
     def stop(self) -> None:
         self.process.stop(grace=3.0)

@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from left_running import end_sessions, note_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 
 class Component:
@@ -45,6 +47,11 @@ class Component:
                 start_new_session=True,
             )
         self._sessions.append(self._process.pid)
+        note_session(self._note, self._process.pid)
+
+    @property
+    def _note(self) -> Path:
+        return self.log.with_suffix(".session")
 
     @property
     def pid(self) -> int | None:
@@ -61,18 +68,13 @@ class Component:
 
     def kill(self) -> None:
         """End it and all its descendants at once, as a power cut would: nothing is tidied up."""
-        killed: set[int] = set()
-        # What forked between the listing and the kill is found in the next listing.
-        while newly_found := set(members_of(self._sessions)) - killed:
-            for pid in newly_found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            killed |= newly_found
+        end_sessions(self._sessions)
         if self._process is not None:
             self._process.wait()
         self._process = None
         # The number of a session that is gone may become a stranger's.
         self._sessions.clear()
+        self._note.unlink(missing_ok=True)
 
     def stop(self, grace: float = 10.0) -> None:
         """End it in good order, and by force after so many seconds of grace."""
@@ -101,21 +103,3 @@ def stop(components: Iterable[Component], grace: float = 10.0) -> None:
         time.sleep(0.05)
     for component in components:
         component.kill()
-
-
-def members_of(sessions: Iterable[int]) -> list[int]:
-    """The processes of these sessions."""
-    wanted = set(sessions)
-    found = []
-    for pid in all_processes():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) in wanted:
-                found.append(pid)
-    return found
-
-
-def all_processes() -> list[int]:
-    if Path("/proc/self").exists():
-        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-    listing = subprocess.run(["ps", "-A", "-o", "pid="], check=True, capture_output=True, text=True)
-    return [int(pid) for pid in listing.stdout.split()]

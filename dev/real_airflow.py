@@ -12,9 +12,7 @@ The same for Airflow 2.11 and every 3.x: SQLite, LocalExecutor, free ports, no t
 from __future__ import annotations
 
 import contextlib
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +26,7 @@ from airflow_database import AirflowDatabase, instance_name
 from airflow_rest import AirflowRest
 from airflow_settings import AIRFLOW_2_WEBSERVER, settings
 from component import Component, stop
+from ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -62,6 +61,7 @@ class RealAirflow:
         self.home = directory.absolute()
         self.version = version("apache-airflow")
         self.major = int(self.version.partition(".")[0])
+        self.keeps_task_state = tuple(map(int, self.version.split(".")[:2])) >= (3, 3)
         self.logs_dir = self.home / "logs"
         self.component_logs = self.home / "components"
         self.database = AirflowDatabase(self.home / "airflow.db")
@@ -143,6 +143,11 @@ class RealAirflow:
         )
 
     # -- DAGs and runs ---------------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> str:
+        """The names of its components, for people."""
+        return ", ".join(component.name for component in self._components)
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a run of a DAG, as soon as the DAG is known, and return the run's id.
@@ -252,6 +257,18 @@ class RealAirflow:
         wish = f"{dag_id}.{name} to be {' or '.join(sorted(wanted))}"
         return self._wait(wish, reached, timeout, about=(dag_id, run_id))
 
+    def situation(self, dag_id: str | None = None, run_id: str | None = None) -> str:
+        """All that may explain why things do not go on: states and logs of a run, if given, and of each component."""
+        parts = []
+        if dag_id and run_id:
+            states = self.task_states(dag_id, run_id)
+            parts.append(f"Run: {self.run_state(dag_id, run_id)}, tasks: {states}")
+            for name in states:
+                task_id, _, index = name.rstrip("]").partition("[")
+                parts.append(f"--- log of {name}\n{self.task_log(dag_id, run_id, task_id, int(index or -1))[-2000:]}")
+        parts += [f"--- {component.name}\n{component.log_tail()}" for component in self._components]
+        return "\n".join(parts)
+
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _component(self, name: str, *command: str) -> Component:
@@ -296,36 +313,9 @@ class RealAirflow:
                 if component.has_ended_by_itself:
                     raise RuntimeError(f"Waiting for {wish}, {component.name} ended:\n{component.log_tail(40)}")
             if time.monotonic() > give_up:
-                raise TimeoutError(f"Waited {timeout:.0f} s for {wish}.\n{self._situation(about)}")
+                raise TimeoutError(f"Waited {timeout:.0f} s for {wish}.\n{self.situation(*(about or ()))}")
             time.sleep(0.2)
         return found
-
-    def _situation(self, about: tuple[str, str] | None) -> str:
-        parts = []
-        if about:
-            dag_id, run_id = about
-            parts.append(f"Run: {self.run_state(dag_id, run_id)}, tasks: {self.task_states(dag_id, run_id)}")
-            for name in self.task_states(dag_id, run_id):
-                task_id, _, index = name.rstrip("]").partition("[")
-                log = self.task_log(dag_id, run_id, task_id, int(index or -1))
-                parts.append(f"--- log of {name}\n{log[-2000:]}")
-        parts += [f"--- {component.name}\n{component.log_tail()}" for component in self._components]
-        return "\n".join(parts)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody listens on.
-
-    They lie below those that the system gives to outgoing connections, which could take one again before
-    it is used.
-    """
-    found: set[int] = set()
-    while len(found) < count:
-        port = random.randint(15_000, 30_000)
-        with contextlib.suppress(OSError), socket.socket() as attempt:
-            attempt.bind(("127.0.0.1", port))
-            found.add(port)
-    return list(found)
 
 
 @contextlib.contextmanager

@@ -69,11 +69,15 @@ class TavusHook(BaseHook):
             self.__dict__["settings"] = client_settings(connection, await get_async_extra_dejson(connection))
         return self.settings
 
-    def get_conn(self) -> TavusClient:
-        """Return a client with a session of its own; close it, or use it in a ``with`` block."""
+    @cached_property
+    def _client(self) -> TavusClient:
         from airflow_provider_tavus.api.client import TavusClient
 
         return TavusClient(self.settings)
+
+    def get_conn(self) -> TavusClient:
+        """Return the hook's client, whose session all its calls share; close it, or use it in a ``with`` block."""
+        return self._client
 
     async def get_async_conn(self) -> AsyncTavusClient:
         """Return an async client, to be used in an ``async with`` block."""
@@ -93,8 +97,7 @@ class TavusHook(BaseHook):
         """
         from airflow_provider_tavus.api import calls
 
-        with self.get_conn() as client:
-            return client.send(calls.get_conversation(conversation_id, verbose=verbose))
+        return self.get_conn().send(calls.get_conversation(conversation_id, verbose=verbose))
 
     def test_connection(self) -> tuple[bool, str]:
         """

@@ -59,6 +59,8 @@ class GetConversationOperator(BaseOperator):
 
         context["ti"].xcom_push(key="conversation_id", value=self.conversation_id)
         with permanent_errors_are_not_retried():
-            conversation = TavusHook(self.tavus_conn_id).get_conversation(self.conversation_id, verbose=self.verbose)
+            hook = TavusHook(self.tavus_conn_id)
+            with hook.get_conn():
+                conversation = hook.get_conversation(self.conversation_id, verbose=self.verbose)
         self.log.info("Read conversation %s: %s.", conversation.conversation_id, conversation.status)
         return as_plain(conversation, include=self.include)

@@ -17,10 +17,15 @@ EXAMPLES = HERE.parent.parent / "example_dags"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whatever lies here as a system test."""
+    """
+    Mark whatever lies here as a system test, and run it last.
+
+    What is wrong with a part is said before Airflow starts, and no other test shares the machine with Airflow.
+    """
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
+    items.sort(key=lambda item: item.get_closest_marker("system") is not None)
 
 
 @pytest.fixture(scope="session")
