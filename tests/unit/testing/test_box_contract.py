@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-import schemathesis
 from hypothesis import HealthCheck, Phase, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from airflow_provider_tavus.testing import ManualClock, TavusBox, drawn_script
 from airflow_provider_tavus.testing.openapi import document
+
+pytest.importorskip("schemathesis", reason="schemathesis is not installed beside this Airflow")
+
+import schemathesis  # noqa: E402
+from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
