@@ -13,8 +13,8 @@ from airflow_provider_tavus.testing.openapi import document
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed beside this Airflow")
 
-import schemathesis  # noqa: E402
-from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: E402
+import schemathesis
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
