@@ -26,6 +26,14 @@ class AirflowDatabase:
         found = self.rows("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", dag_id, run_id)
         return found[0][0] if found else None
 
+    def runs(self, dag_id: str) -> list[str]:
+        """The ids of a DAG's runs, oldest first."""
+        return [run_id for (run_id,) in self.rows("SELECT run_id FROM dag_run WHERE dag_id = ? ORDER BY id", dag_id)]
+
+    def tries(self, dag_id: str, run_id: str, task_id: str) -> int:
+        query = "SELECT try_number FROM task_instance WHERE dag_id = ? AND run_id = ? AND task_id = ?"
+        return int(self.rows(query, dag_id, run_id, task_id)[0][0])
+
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """The state of each task; that of a mapped one under a name such as `wait[0]`."""
         instances = "SELECT task_id, map_index, state FROM task_instance"

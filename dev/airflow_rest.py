@@ -49,15 +49,22 @@ class AirflowRest:
         report = self._call("GET", "/importErrors")
         return {error["filename"]: error["stack_trace"] for error in report["import_errors"]}
 
+    def json(self, path: str) -> Any:
+        """What the web server says at a path of its own, such as one that only its pages ask for."""
+        return self._authorised("GET", self._address + path)
+
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        return self._authorised(method, self._base + path, body)
+
+    def _authorised(self, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
         try:
-            return self._send(method, self._base + path, body)
+            return self._send(method, url, body)
         except urllib.error.HTTPError as refusal:
             if refusal.code != 401 or self._token is not None:
                 raise
         # With "all are admins" some Airflows ask for no token, and the others give one to whoever asks.
         self._token = self._send("GET", f"{self._address}/auth/token")["access_token"]
-        return self._send(method, self._base + path, body)
+        return self._send(method, url, body)
 
     def _send(self, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(url, method=method, headers={"Accept": "application/json"})

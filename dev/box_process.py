@@ -90,6 +90,14 @@ class BoxProcess:
         found = self.steer("GET", f"requests?{urlencode(which)}")
         return list(found["requests"])
 
+    def wait_for_requests(self, count: int, *, timeout: float = 60.0, **which: Any) -> None:
+        """Wait until so many requests have come; TimeoutError if they do not."""
+        give_up = time.monotonic() + timeout
+        while len(self.requests(**which)) < count:
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"Waited {timeout:.0f} s for {count} requests, {len(self.requests(**which))} came.")
+            time.sleep(0.2)
+
     def forget_requests(self) -> None:
         self.steer("DELETE", "requests")
 

@@ -200,6 +200,10 @@ class RealAirflow:
         """What a task handed on; LookupError if it handed on nothing under this key."""
         return self.database.xcom(dag_id, run_id, task_id, key, map_index)
 
+    def tries(self, dag_id: str, run_id: str, task_id: str) -> int:
+        """How often a task was tried, whatever number of executions each try took."""
+        return self.database.tries(dag_id, run_id, task_id)
+
     def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
         """What all tries of a task logged, the triggerer's part included."""
         folder = self.logs_dir / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
@@ -215,6 +219,15 @@ class RealAirflow:
             return state if state in DONE else None
 
         return self._wait(f"{dag_id} to end", ended, timeout, about=(dag_id, run_id))
+
+    def wait_for_runs(self, dag_id: str, count: int, timeout: float = 60.0) -> list[str]:
+        """Wait until a DAG that others start has had so many runs, and return their ids."""
+
+        def runs() -> list[str] | None:
+            found = self.database.runs(dag_id)
+            return found if len(found) >= count else None
+
+        return self._wait(f"{count} runs of {dag_id}", runs, timeout)
 
     def wait_for_task_state(
         self,

@@ -26,9 +26,10 @@ with DAG(
     read = GetConversationOperator(task_id="read", conversation_id="{{ params.conversation_id }}", verbose=True)
 
     @task
-    def summarise(conversation: dict[str, Any]) -> dict[str, Any]:
+    def summarise(ti: Any = None) -> dict[str, Any]:
+        # Pulled here and not passed as an argument: Airflow stores and shows the arguments of a task.
+        conversation = ti.xcom_pull(task_ids="read")
         turns = [turn for turn in conversation["transcript"] or [] if turn["role"] in {"user", "assistant"}]
         return {"conversation_id": conversation["conversation_id"], "turns": len(turns)}
 
-    wait >> read
-    summarise(read.output)
+    wait >> read >> summarise()

@@ -7,6 +7,12 @@ import os
 import shutil
 import tempfile
 
+from hypothesis import settings
+
+# A noisy machine is no failing test.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
+
 AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-home-")
 atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
 os.environ |= {

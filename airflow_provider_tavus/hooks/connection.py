@@ -56,7 +56,7 @@ def _base_url(connection: Connection) -> str:
     Accepted are a host alone or a whole URL, with or without ``/v2``. Airflow's URI form splits a URL: the
     scheme or the path then stands in ``schema``.
     """
-    host = (connection.host or "").strip().rstrip("/")
+    host = (connection.host or "").strip()
     schema = (connection.schema or "").strip().strip("/")
     if not host:
         return PUBLIC_BASE_URL

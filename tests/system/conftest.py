@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def running_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BoxProcess]:
     """The fake service that the connection of the running Airflow leads to."""
-    with BoxProcess(tmp_path_factory.mktemp("box") / "box.log") as box:
+    with BoxProcess(tmp_path_factory.mktemp("box") / "box.log", api_key="canary-key-4f1d9c") as box:
         yield box
 
 
@@ -48,6 +48,9 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, running_box: BoxProcess) -
     """A running Airflow with the examples and the DAGs of the system tests."""
     directory = tmp_path_factory.mktemp("airflow")
     folders = [folder for folder in (EXAMPLES, HERE / "dags") if folder.is_dir()]
-    connections = {"tavus_default": running_box.connection}
+    connections = {
+        "tavus_default": running_box.connection,
+        "tavus_wrong_key": running_box.connection | {"password": "wrong-canary-key-5e0b"},
+    }
     with RealAirflow(directory, dag_folders=folders, connections=connections) as running:
         yield running

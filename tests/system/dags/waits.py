@@ -1,0 +1,49 @@
+"""Waits in every mode, and waits that end badly, for the system tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_tavus.operators.conversation import GetConversationOperator
+from airflow_provider_tavus.sensors.conversation import ConversationSensor
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke", "deferrable": False},
+    "reschedule": {"mode": "reschedule", "deferrable": False},
+    "deferrable": {"deferrable": True},
+}
+
+
+def wait(task_id: str, **arguments: Any) -> ConversationSensor:
+    asked = {
+        "conversation_id": "{{ dag_run.conf['conversation_id'] }}",
+        "tavus_conn_id": "{{ dag_run.conf.get('tavus_conn_id', 'tavus_default') }}",
+        "poke_interval": 3,
+        "timeout": 120,
+    }
+    return ConversationSensor(task_id=task_id, **asked | arguments)
+
+
+with DAG(dag_id="waits_in_every_mode", start_date=START, schedule=None):
+    for mode, arguments in MODES.items():
+        wait(mode, on_missing="fail", grace_period=3, **arguments)
+
+with DAG(dag_id="waits_for_one", start_date=START, schedule=None):
+    wait("wait", deferrable=True)
+
+with DAG(dag_id="waits_too_long", start_date=START, schedule=None, default_args={"retries": 2}):
+    for mode, arguments in MODES.items():
+        wait(mode, **arguments | {"timeout": 6})
+
+with DAG(dag_id="reads_badly", start_date=START, schedule=None, default_args={"retries": 2}):
+    for verbose in (False, True):
+        GetConversationOperator(
+            task_id=f"read_verbose_{verbose}",
+            conversation_id="{{ dag_run.conf['conversation_id'] }}",
+            tavus_conn_id="{{ dag_run.conf['tavus_conn_id'] }}",
+            verbose=verbose,
+        )

@@ -1,0 +1,63 @@
+"""The example DAGs, as a user would run them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from box_process import BoxProcess
+    from real_airflow import RealAirflow
+
+
+def test_no_example_has_an_import_error(airflow: RealAirflow) -> None:
+    airflow.unpause("example_tavus_gated")
+    assert airflow.import_errors() == {}
+
+
+def test_wait_then_read(airflow: RealAirflow, box: BoxProcess) -> None:
+    conversation_id = box.add({"name": "finished", "seconds": 12, "transcript_delay": 4})
+
+    run_id = airflow.trigger("example_tavus_wait_then_read", {"conversation_id": conversation_id})
+    airflow.wait_for_task_state("example_tavus_wait_then_read", run_id, "wait", "deferred")
+    assert airflow.wait_for_run("example_tavus_wait_then_read", run_id) == "success"
+
+    verdict = airflow.xcom("example_tavus_wait_then_read", run_id, "wait")
+    conversation = airflow.xcom("example_tavus_wait_then_read", run_id, "read")
+    assert (verdict["conversation_id"], verdict["state"]) == (conversation_id, "ready")
+    assert conversation["transcript"]
+    spoken = [turn for turn in conversation["transcript"] if turn["role"] in {"user", "assistant"}]
+    assert airflow.xcom("example_tavus_wait_then_read", run_id, "summarise")["turns"] == len(spoken)
+
+
+@pytest.mark.long
+def test_mapped(airflow: RealAirflow, box: BoxProcess) -> None:
+    there = box.add("finished", created_at=box.now() - 3600)
+    later = box.add({"name": "finished", "seconds": 8})
+    never = box.add("test_mode", created_at=box.now() - 3600)
+
+    run_id = airflow.trigger("example_tavus_mapped", {"conversation_ids": [there, never, later]})
+    assert airflow.wait_for_run("example_tavus_mapped", run_id) == "success"
+
+    verdicts = airflow.xcom("example_tavus_mapped", run_id, "wait")
+    assert [(verdict["conversation_id"], verdict["state"]) for verdict in verdicts] == [
+        (there, "ready"),
+        (never, "never"),
+        (later, "ready"),
+    ]
+    read = [airflow.xcom("example_tavus_mapped", run_id, "read", map_index=index) for index in range(2)]
+    assert [conversation["conversation_id"] for conversation in read] == [there, later]
+
+
+@pytest.mark.long
+def test_gate(airflow: RealAirflow, box: BoxProcess) -> None:
+    conversation_id = box.add({"name": "finished", "seconds": 6})
+    airflow.unpause("example_tavus_gated")
+
+    run_id = airflow.trigger("example_tavus_gate", {"conversation_id": conversation_id})
+    assert airflow.wait_for_run("example_tavus_gate", run_id) == "success"
+
+    (gated,) = airflow.wait_for_runs("example_tavus_gated", 1)
+    assert airflow.wait_for_run("example_tavus_gated", gated) == "success"
+    assert airflow.xcom("example_tavus_gated", gated, "read", map_index=0)["conversation_id"] == conversation_id

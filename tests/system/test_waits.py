@@ -1,0 +1,86 @@
+"""What a wait lives through on a real Airflow."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from box_process import BoxProcess
+    from real_airflow import RealAirflow
+
+MODES = ("poke", "reschedule", "deferrable")
+POKE_INTERVAL = 3
+
+
+def test_a_wait_survives_the_death_of_its_triggerer_and_asks_no_more_often(
+    airflow: RealAirflow, box: BoxProcess
+) -> None:
+    conversation_id = box.add("active")
+    began = time.time()
+    run_id = airflow.trigger("waits_for_one", {"conversation_id": conversation_id})
+    airflow.wait_for_task_state("waits_for_one", run_id, "wait", "deferred")
+    box.wait_for_requests(3, conversation_id=conversation_id)
+
+    airflow.triggerer.kill()
+    airflow.triggerer.start()
+    asked_before = len(box.requests(conversation_id=conversation_id))
+    box.wait_for_requests(asked_before + 2, conversation_id=conversation_id)
+    box.end(conversation_id)
+
+    assert airflow.wait_for_run("waits_for_one", run_id) == "success"
+    looks = [request["wall"] for request in box.requests(conversation_id=conversation_id)]
+    assert len(looks) <= (looks[-1] - began) / POKE_INTERVAL + 2
+
+
+@pytest.mark.long
+def test_the_three_modes_agree_on_a_real_airflow(airflow: RealAirflow, box: BoxProcess) -> None:
+    conversation_id = box.add({"name": "finished", "seconds": 15})
+
+    run_id = airflow.trigger("waits_in_every_mode", {"conversation_id": conversation_id})
+    assert airflow.wait_for_run("waits_in_every_mode", run_id) == "success"
+
+    poke, reschedule, deferrable = (airflow.xcom("waits_in_every_mode", run_id, mode) for mode in MODES)
+    assert poke == reschedule == deferrable
+    assert poke["state"] == "ready"
+
+
+@pytest.mark.long
+def test_results_that_never_come_fail_every_mode_with_the_reason_in_the_xcom(
+    airflow: RealAirflow, box: BoxProcess
+) -> None:
+    conversation_id = box.add({"name": "nobody_joined", "seconds": 6})
+
+    run_id = airflow.trigger("waits_in_every_mode", {"conversation_id": conversation_id})
+    assert airflow.wait_for_run("waits_in_every_mode", run_id) == "failed"
+
+    for mode in MODES:
+        assert airflow.xcom("waits_in_every_mode", run_id, mode)["reason"] == "nobody_joined"
+        assert "nobody joined it" in airflow.task_log("waits_in_every_mode", run_id, mode)
+
+
+@pytest.mark.long
+def test_a_time_out_fails_every_mode_without_a_retry(airflow: RealAirflow, box: BoxProcess) -> None:
+    conversation_id = box.add("active")
+
+    run_id = airflow.trigger("waits_too_long", {"conversation_id": conversation_id})
+    assert airflow.wait_for_run("waits_too_long", run_id) == "failed"
+
+    for mode in MODES:
+        log = airflow.task_log("waits_too_long", run_id, mode)
+        assert "Timed out after 6 s" in log
+        assert airflow.tries("waits_too_long", run_id, mode) == 1
+        assert airflow.xcom("waits_too_long", run_id, mode)["state"] == "waiting"
+
+
+@pytest.mark.long
+def test_an_unknown_id_fails_at_once_without_a_retry(airflow: RealAirflow, box: BoxProcess) -> None:
+    run_id = airflow.trigger("waits_too_long", {"conversation_id": "c404"})
+    assert airflow.wait_for_run("waits_too_long", run_id) == "failed"
+
+    assert len(box.requests(conversation_id="c404")) == len(MODES)
+    for mode in MODES:
+        assert airflow.tries("waits_too_long", run_id, mode) == 1
+        assert "Check the id" in airflow.task_log("waits_too_long", run_id, mode)

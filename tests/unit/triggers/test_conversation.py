@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_tavus.testing import Script, TavusBox
+from airflow_provider_tavus.triggers.conversation import ConversationTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("connect")
+
+
+def trigger(**changes: Any) -> ConversationTrigger:
+    arguments = {
+        "conversation_ids": ["c1"],
+        "wait_for": ["application.transcription_ready"],
+        "grace_period": 600,
+        "poll_interval": 0.1,
+        "deadline": time.time() + 10,
+    }
+    return ConversationTrigger(**arguments | changes)
+
+
+async def event_of(trigger: ConversationTrigger) -> Any:
+    async for event in trigger.run():
+        return event.payload
+    raise AssertionError("The trigger ended without an event.")
+
+
+def test_its_arguments_are_plain_json_and_make_the_same_trigger() -> None:
+    original = trigger(exponential_backoff=True, max_wait=60.0, tavus_conn_id="tavus_other")
+
+    class_path, arguments = original.serialize()
+    module, _, name = class_path.rpartition(".")
+    rebuilt = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+
+    assert rebuilt.serialize() == original.serialize()
+
+
+def test_its_arguments_hold_ids_and_numbers_alone(box: TavusBox) -> None:
+    _, arguments = trigger().serialize()
+
+    assert box.api_key not in json.dumps(arguments)
+    assert box.base_url not in json.dumps(arguments)
+
+
+async def test_an_event_names_conversations_and_says_nothing_of_what_was_said(box: TavusBox) -> None:
+    box.add(Script.finished(), conversation_id="c1", created_at=time.time() - 3600)
+
+    event = await event_of(trigger())
+
+    assert event["status"] == "done"
+    assert event["conversations"][0].keys() == {
+        "conversation_id",
+        "state",
+        "status",
+        "missing",
+        "reason",
+        "shutdown_reason",
+        "ended_at",
+    }
+
+
+async def test_a_wait_that_moved_does_not_look_before_its_time(box: TavusBox) -> None:
+    box.add(Script.finished(), conversation_id="c1", created_at=time.time() - 3600)
+    planned = time.time() + 0.5
+
+    await event_of(trigger(next_look=planned))
+
+    assert box.requests[0].wall >= planned
+
+
+async def test_a_wait_that_comes_back_after_its_deadline_looks_once_more(box: TavusBox) -> None:
+    box.add(Script.finished(), conversation_id="c1", created_at=time.time() - 3600)
+
+    event = await event_of(trigger(deadline=time.time() - 60, next_look=time.time() - 300))
+
+    assert event["status"] == "done"
+    assert box.count() == 1
+
+
+async def test_many_conversations_are_read_a_few_at_a_time(box: TavusBox) -> None:
+    ids = [box.add(Script.finished(), created_at=time.time() - 3600) for _ in range(30)]
+    box.trouble("latency", route="get", seconds=0.05)
+
+    event = await event_of(trigger(conversation_ids=ids))
+
+    assert [verdict["conversation_id"] for verdict in event["conversations"]] == ids
+    assert box.count("get") == 30
+
+
+async def test_only_the_undecided_are_read_again(box: TavusBox) -> None:
+    box.add(Script.finished(), conversation_id="done", created_at=time.time() - 3600)
+    box.add(Script.finished(seconds=0.3, transcript_delay=0.0), conversation_id="later")
+
+    await event_of(trigger(conversation_ids=["done", "later"]))
+
+    assert box.count("get", "done") == 1
+    assert box.count("get", "later") > 1
+
+
+async def test_a_cancelled_wait_stops_asking_and_closes_what_it_opened(box: TavusBox) -> None:
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, complaint: complaints.append(complaint))
+    box.add(Script.active(), conversation_id="c1")
+    task = asyncio.create_task(event_of(trigger()))
+    await asyncio.sleep(0.5)
+    assert box.count("get")
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    looks = box.count("get")
+    await asyncio.sleep(0.3)
+    assert box.count("get") == looks
+    del task
+    gc.collect()
+    # A session that was left open complains here when it is collected.
+    assert complaints == []
+
+
+async def test_the_event_loop_is_never_blocked(box: TavusBox, connect: Callable[..., str]) -> None:
+    """The loop keeps ticking while a trigger imports, resolves its connection and waits for a slow service."""
+    connect(extra={"read_timeout": 0.5})
+    box.add(Script.active(), conversation_id="c1")
+    box.trouble("hang", route="get")
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    await event_of(trigger(deadline=time.time() + 1))
+    ticking.cancel()
+
+    assert ticks > 30
+
+
+async def test_a_connection_that_is_gone_is_told_in_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_TAVUS_DEFAULT")
+
+    event = await event_of(trigger(tavus_conn_id="nowhere"))
+
+    assert event["status"] == "error"
+    assert "no Airflow connection 'nowhere'" in event["message"]
