@@ -84,7 +84,7 @@ class Cell:
         if self.report.exists():
             self.counts = counts_of(self.report)
         if exit_code is None:
-            return "too slow"
+            return "interrupted" if Interrupt.asked_for else "too slow"
         return "passed" if exit_code == 0 else "FAILED"
 
 
