@@ -49,6 +49,11 @@ class AirflowRest:
         report = self._call("GET", "/importErrors")
         return {error["filename"]: error["stack_trace"] for error in report["import_errors"]}
 
+    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str]:
+        """The extra links of a task, by name."""
+        links = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links")
+        return dict(links["extra_links"] if self.major >= 3 else links)
+
     def json(self, path: str) -> Any:
         """What the web server says at a path of its own, such as one that only its pages ask for."""
         return self._authorised("GET", self._address + path)

@@ -26,6 +26,7 @@ from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.links.conversation import ConversationLink
+from airflow_provider_tavus.sensors.first_start import first_started_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,7 +141,7 @@ class ConversationSensor(BaseSensorOperator):
         return PokeReturnValue(not wait.undecided, xcom_value=self._shaped(wait.results()))
 
     def _wait(self, context: Context) -> Wait:
-        started_at = _first_started_at(context)
+        started_at = first_started_at(context)
         return Wait(
             conversation_ids=_checked_ids(self.conversation_id),
             wait_for=(self.wait_for,) if isinstance(self.wait_for, str) else tuple(self.wait_for),
@@ -270,25 +271,6 @@ def _seconds(name: str, duration: float | timedelta) -> float:
     if not seconds >= 0:
         raise ValueError(f"{name} must be 0 seconds or more, not {duration!r}.")
     return seconds
-
-
-def _first_started_at(context: Context) -> float:
-    """Return the epoch seconds at which this wait first started, before it was rescheduled or retried."""
-    ti = context.get("ti")
-    first_reschedule = getattr(ti, "get_first_reschedule_date", lambda _: None)(context)
-    started = first_reschedule or getattr(ti, "start_date", None)
-    started_at = started.timestamp() if started else time.time()
-    # Airflow 3.3 and later; before, a retry starts the time-out anew.
-    store = context.get("task_state_store")
-    if store is None or ti is None:
-        return started_at
-    # Clearing a task raises max_tries, and what follows is a new wait.
-    key = f"wait_started_at/{ti.max_tries}"
-    kept = store.get(key)
-    if isinstance(kept, int | float):
-        return float(kept)
-    store.set(key, started_at)
-    return started_at
 
 
 def _in_short(sentences: list[str]) -> str:

@@ -29,6 +29,10 @@ def test_wait_then_read(airflow: RealAirflow, box: BoxProcess) -> None:
     assert conversation["transcript"]
     spoken = [turn for turn in conversation["transcript"] if turn["role"] in {"user", "assistant"}]
     assert airflow.xcom("example_tavus_wait_then_read", run_id, "summarise")["turns"] == len(spoken)
+    for task_id in ("wait", "read"):
+        assert airflow.rest.links("example_tavus_wait_then_read", run_id, task_id) == {
+            "Tavus Conversation": f"https://platform.tavus.io/conversations/{conversation_id}"
+        }
 
 
 @pytest.mark.long

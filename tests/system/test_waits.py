@@ -84,3 +84,18 @@ def test_an_unknown_id_fails_at_once_without_a_retry(airflow: RealAirflow, box: 
     for mode in MODES:
         assert airflow.tries("waits_too_long", run_id, mode) == 1
         assert "Check the id" in airflow.task_log("waits_too_long", run_id, mode)
+
+
+@pytest.mark.long
+def test_the_time_out_counts_over_the_death_of_a_worker(airflow: RealAirflow, box: BoxProcess) -> None:
+    if not airflow.keeps_task_state:
+        pytest.skip("this Airflow has no task state store: a retry starts the time-out anew")
+    conversation_id = box.add("active")
+
+    run_id = airflow.trigger("waits_in_a_dying_worker", {"conversation_id": conversation_id})
+    assert airflow.wait_for_run("waits_in_a_dying_worker", run_id) == "failed"
+
+    assert airflow.tries("waits_in_a_dying_worker", run_id, "wait") == 2
+    assert "Timed out after 15 s" in airflow.task_log("waits_in_a_dying_worker", run_id, "wait")
+    # One look before the death; after it, what 15 s leave when the retry alone began 10 s later.
+    assert len(box.requests(conversation_id=conversation_id)) <= 1 + 3

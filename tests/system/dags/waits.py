@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import os
+import signal
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG
@@ -38,6 +40,31 @@ with DAG(dag_id="waits_for_one", start_date=START, schedule=None):
 with DAG(dag_id="waits_too_long", start_date=START, schedule=None, default_args={"retries": 2}):
     for mode, arguments in MODES.items():
         wait(mode, **arguments | {"timeout": 6})
+
+
+class DyingSensor(ConversationSensor):
+    """A sensor whose worker dies in its first try, after it has looked."""
+
+    def _pause(self, wait: Any, next_look: float) -> None:
+        if self._dying:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._pause(wait, next_look)
+
+    def execute(self, context: Any) -> Any:
+        """Die as a process that is out of memory does."""
+        self._dying = context["ti"].try_number == 1
+        return super().execute(context)
+
+
+with DAG(dag_id="waits_in_a_dying_worker", start_date=START, schedule=None):
+    DyingSensor(
+        task_id="wait",
+        conversation_id="{{ dag_run.conf['conversation_id'] }}",
+        poke_interval=3,
+        timeout=15,
+        retries=1,
+        retry_delay=timedelta(seconds=10),
+    )
 
 with DAG(dag_id="reads_badly", start_date=START, schedule=None, default_args={"retries": 2}):
     for verbose in (False, True):

@@ -1,0 +1,241 @@
+"""What is particular to one mode or one argument; what all modes share is in the parity table."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+)
+
+from airflow_provider_tavus.sensors.conversation import ConversationSensor
+from airflow_provider_tavus.testing import Script, TavusBox
+
+pytestmark = pytest.mark.usefixtures("connect")
+
+
+class TaskInstance:
+    def __init__(self, *, started: float | None = None, max_tries: int = 0) -> None:
+        self.start_date = datetime.fromtimestamp(started or time.time(), UTC)
+        self.max_tries = max_tries
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+class StateStore(dict[str, Any]):
+    """What Airflow 3.3 and later keep of a task over its retries."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+def sensor(**arguments: Any) -> ConversationSensor:
+    return ConversationSensor(task_id="wait", **{"conversation_id": "c1", "poke_interval": 0.1} | arguments)
+
+
+def context(**also: Any) -> Any:
+    return {"ti": TaskInstance()} | also
+
+
+def deferral(**arguments: Any) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(deferrable=True, **arguments).execute(context())
+    return deferred.value
+
+
+@pytest.fixture(autouse=True)
+def active(box: TavusBox) -> None:
+    box.add(Script.active(), conversation_id="c1")
+
+
+def finish(box: TavusBox) -> None:
+    box.add(Script.finished(), conversation_id="c1", created_at=time.time() - 3600)
+
+
+def test_what_is_there_at_the_first_look_is_not_deferred(box: TavusBox) -> None:
+    finish(box)
+
+    assert sensor(deferrable=True).execute(context())["state"] == "ready"
+    assert box.count() == 1
+
+
+def test_a_deferral_hands_on_ids_and_numbers_alone(box: TavusBox) -> None:
+    _, arguments = deferral(timeout=60, exponential_backoff=True, max_wait=timedelta(seconds=30)).trigger.serialize()
+
+    assert arguments["conversation_ids"] == ["c1"]
+    assert arguments["max_wait"] == 30
+    assert arguments["exponential_backoff"] is True
+    assert box.api_key not in str(arguments)
+
+
+def test_a_deferral_is_bounded_even_if_no_triggerer_runs() -> None:
+    assert timedelta(seconds=60) < (deferral(timeout=60).timeout or timedelta()) < timedelta(seconds=180)
+
+
+def test_the_deadline_of_a_deferral_counts_from_the_first_start() -> None:
+    started = time.time() - 30
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(deferrable=True, timeout=60).execute({"ti": TaskInstance(started=started)})  # type: ignore[typeddict-item]
+
+    assert deferred.value.trigger.deadline == pytest.approx(started + 60, abs=0.001)
+
+
+def test_a_retry_goes_on_with_the_time_that_the_first_try_left() -> None:
+    store = StateStore()
+    first_start = time.time() - 50
+    waiting = sensor(deferrable=True, timeout=60)
+    with pytest.raises(TaskDeferred):
+        waiting.execute(context(ti=TaskInstance(started=first_start), task_state_store=store))
+
+    with pytest.raises(TaskDeferred) as retried:
+        waiting.execute(context(task_state_store=store))
+    assert retried.value.trigger.deadline == pytest.approx(first_start + 60, abs=0.001)
+
+
+def test_a_task_that_was_cleared_waits_anew() -> None:
+    store = StateStore()
+    waiting = sensor(deferrable=True, timeout=60)
+    long_ago = TaskInstance(started=time.time() - 3600, max_tries=0)
+    with pytest.raises(AirflowSensorTimeout):
+        waiting.execute(context(ti=long_ago, task_state_store=store))
+
+    with pytest.raises(TaskDeferred):
+        waiting.execute(context(ti=TaskInstance(max_tries=1), task_state_store=store))
+
+
+def test_execution_timeout_bounds_a_deferral_which_airflow_does_not() -> None:
+    deferred = deferral(timeout=3600, execution_timeout=timedelta(seconds=30))
+
+    assert deferred.trigger.deadline < time.time() + 31
+    waiting = sensor(deferrable=True, timeout=3600, execution_timeout=timedelta(seconds=30), soft_fail=True)
+    event = {"status": "timeout", "conversations": [verdict("waiting")]}
+    with pytest.raises(AirflowTaskTimeout, match="Timed out after 30 s"):
+        waiting.execute_complete(context(), event)
+
+
+def verdict(state: str) -> dict[str, Any]:
+    return {
+        "conversation_id": "c1",
+        "state": state,
+        "status": "active",
+        "missing": ["application.transcription_ready"],
+        "reason": None,
+        "shutdown_reason": None,
+        "ended_at": None,
+    }
+
+
+# The names that Airflow 2.11 and 3 give to a deferral that the scheduler ended.
+@pytest.mark.parametrize("error", ["Trigger/execution timeout", "Trigger timeout"])
+class TestADeferralThatNoTriggererEnded:
+    def resume(self, error: str, **arguments: Any) -> Any:
+        return sensor(deferrable=True, timeout=60, **arguments).resume_execution(
+            "__fail__", {"error": error}, context()
+        )
+
+    def test_is_looked_at_one_last_time(self, error: str, box: TavusBox) -> None:
+        finish(box)
+        assert self.resume(error)["state"] == "ready"
+
+    def test_is_a_time_out(self, error: str) -> None:
+        with pytest.raises(AirflowSensorTimeout, match=r"Timed out after 60 s\. Conversation c1 is active"):
+            self.resume(error)
+
+    def test_is_skipped_if_asked_for(self, error: str) -> None:
+        for asked in ("soft_fail", "never_fail"):
+            with pytest.raises(AirflowSkipException):
+                self.resume(error, **{asked: True})
+
+
+def test_a_trigger_that_broke_fails_the_task_and_only_never_fail_skips_it() -> None:
+    broken = {"error": "Trigger failure", "traceback": ["ModuleNotFoundError"]}
+    for arguments in ({}, {"soft_fail": True}):
+        with pytest.raises(Exception, match="Trigger failure") as failure:
+            sensor(deferrable=True, **arguments).resume_execution("__fail__", broken, context())
+        assert not isinstance(failure.value, AirflowSkipException)
+    with pytest.raises(AirflowSkipException):
+        sensor(deferrable=True, never_fail=True).resume_execution("__fail__", broken, context())
+
+
+@pytest.mark.parametrize("event", [None, {}, {"status": "success"}, "done", []], ids=repr)
+def test_an_event_that_is_not_understood_is_no_success(event: Any) -> None:
+    with pytest.raises(AirflowFailException, match="does not know"):
+        sensor(deferrable=True).execute_complete(context(), event)
+
+
+@pytest.mark.parametrize(
+    "conversation_id", ["", "None", "['c1', 'c2']", "a b", None, 7, ["c1", None], ["c1", ""]], ids=repr
+)
+def test_what_is_no_id_is_refused_before_anything_is_sent(conversation_id: Any, box: TavusBox) -> None:
+    with pytest.raises(AirflowFailException, match="conversation_id"):
+        sensor(conversation_id=conversation_id).execute(context())
+    assert box.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"on_missing": "ignore"}, "on_missing must be 'fail', 'skip' or 'succeed'"),
+        ({"grace_period": -1}, "grace_period must be 0 seconds or more"),
+        ({"grace_period": timedelta(seconds=-1)}, "grace_period must be 0 seconds or more"),
+        ({"poke_interval": 0}, "poke_interval must be above 0"),
+        ({"soft_fail": True, "never_fail": True}, "mutually exclusive"),
+    ],
+    ids=str,
+)
+def test_arguments_that_cannot_work_are_refused_when_the_dag_is_parsed(arguments: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        sensor(**arguments)
+
+
+def test_an_empty_list_is_a_wait_that_is_over() -> None:
+    assert sensor(conversation_id=[]).execute(context()) == []
+
+
+def test_an_id_that_is_named_twice_is_waited_for_once(box: TavusBox) -> None:
+    finish(box)
+
+    assert len(sensor(conversation_id=["c1", "c1"]).execute(context())) == 1
+    assert box.count() == 1
+
+
+def test_results_that_never_come_leave_their_reason_in_the_xcom(box: TavusBox) -> None:
+    box.add(Script.test_mode(), conversation_id="c1", created_at=time.time() - 3600)
+    ti = TaskInstance()
+    with pytest.raises(AirflowFailException):
+        sensor().execute(context(ti=ti))
+    assert ti.xcoms["return_value"]["reason"] == "test_mode"
+
+    ti = TaskInstance()
+    with pytest.raises(AirflowFailException):
+        sensor(do_xcom_push=False).execute(context(ti=ti))
+    assert "return_value" not in ti.xcoms
+
+
+def test_the_message_about_many_conversations_stays_short(box: TavusBox) -> None:
+    ids = [box.add(Script.test_mode(), created_at=time.time() - 3600) for _ in range(30)]
+
+    with pytest.raises(AirflowFailException, match="And 25 more") as failure:
+        sensor(conversation_id=ids).execute(context())
+    assert len(str(failure.value)) < 1000
+
+
+def test_a_poke_looks_once(box: TavusBox) -> None:
+    assert not sensor().poke(context())
+    finish(box)
+    done = sensor().poke(context())
+    assert done
+    assert done.xcom_value["state"] == "ready"
+
+
+def test_ids_events_and_connections_are_templated() -> None:
+    assert set(ConversationSensor.template_fields) == {"conversation_id", "wait_for", "tavus_conn_id"}
