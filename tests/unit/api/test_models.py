@@ -145,6 +145,11 @@ def test_no_repr_shows_what_was_said() -> None:
     )
 
     assert repr(conversation) == "Conversation(conversation_id='c1', status='ended')"
-    for shown in (conversation, conversation.events, Turn.from_json(turn), ConversationPage(data=[conversation])):
+    for shown in (
+        conversation,
+        conversation.events,
+        Turn.from_json(turn),
+        ConversationPage.from_json({"data": [turn], "total_count": 1}),
+    ):
         assert "secret" not in f"{shown!r} {shown!s}"
         assert "room.example" not in f"{shown!r} {shown!s}"
