@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SOURCES := airflow_provider_tavus dev tests $(patsubst %/,%,$(dir $(firstword $(wildcard example_dags/*.py)) \
 	$(firstword $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup demo demo-stop test lint matrix package constraints clean
+.PHONY: help setup demo demo-stop test lint matrix benchmark package constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ lint: setup ## ruff, mypy and the import contracts
 
 matrix: setup ## the tests on every supported Airflow and every Python at hand; MATRIX_ARGS="--airflow 3.0 --python 3.11"
 	@$(BIN)/python dev/matrix.py $(MATRIX_ARGS)
+
+benchmark: setup ## what importing this provider costs a DAG file, side by side with four others
+	@$(BIN)/python dev/environment.py .matrix/benchmark --group test --group benchmark
+	@.matrix/benchmark/bin/python benchmarks/imports.py $(BENCHMARK_ARGS)
 
 package: setup ## builds the distributions into dist/ and checks them
 	@rm -rf dist

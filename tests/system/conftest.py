@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from box_process import BoxProcess
 from real_airflow import RealAirflow
+from snippets import write_dags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +46,10 @@ def box(running_box: BoxProcess) -> Iterator[BoxProcess]:
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory, running_box: BoxProcess) -> Iterator[RealAirflow]:
-    """A running Airflow with the examples and the DAGs of the system tests."""
+    """A running Airflow with the examples, the DAGs of the system tests and those that the documents show."""
     directory = tmp_path_factory.mktemp("airflow")
-    folders = [folder for folder in (EXAMPLES, HERE / "dags") if folder.is_dir()]
+    documents = write_dags(tmp_path_factory.mktemp("documents"))
+    folders = [folder for folder in (EXAMPLES, HERE / "dags", documents) if folder.is_dir()]
     connections = {
         "tavus_default": running_box.connection,
         "tavus_wrong_key": running_box.connection | {"password": "wrong-canary-key-5e0b"},
