@@ -19,6 +19,8 @@ class AirflowRelease:
     """Later releases of its dependencies are left out, for an old Airflow does not expect them."""
     taken_later: tuple[str, ...] = ("apache-airflow-providers-common-compat",)
     """Distributions that we need newer than that: each works with this Airflow."""
+    beside: tuple[str, ...] = ()
+    """What Airflow's own images have beside Airflow, and a part of it that we test needs."""
 
     @property
     def minor(self) -> str:
@@ -30,6 +32,9 @@ class AirflowRelease:
         return CONSTRAINTS / f"airflow-{self.minor}.txt"
 
 
+DRAWS_CONNECTION_FORMS = ("wtforms",)
+"""Without it, Airflow 3.0 and 3.1 show no provider's own fields in the form of a connection."""
+
 RELEASES = (
     AirflowRelease("2.11.2", newest_python=(3, 12), resolved_as_of="2026-04-01"),
     AirflowRelease(
@@ -38,8 +43,9 @@ RELEASES = (
         resolved_as_of="2025-10-01",
         # common-compat asks for this one on Pythons that came after Airflow 3.0.
         taken_later=("apache-airflow-providers-common-compat", "asgiref"),
+        beside=DRAWS_CONNECTION_FORMS,
     ),
-    AirflowRelease("3.1.8", newest_python=(3, 13), resolved_as_of="2026-04-01"),
+    AirflowRelease("3.1.8", newest_python=(3, 13), resolved_as_of="2026-04-01", beside=DRAWS_CONNECTION_FORMS),
     AirflowRelease("3.2.2", newest_python=(3, 14), resolved_as_of="2026-07-01"),
     AirflowRelease("3.3.2", newest_python=(3, 14), resolved_as_of="2026-11-20"),
 )

@@ -25,9 +25,9 @@ def pin(release: AirflowRelease) -> None:
         command += ["--exclude-newer-package", f"{name}={TAKEN_LATER_AS_OF}"]
     for group in GROUPS:
         command += ["--group", group]
-    command += ["--no-annotate", "--no-header", "--constraints", "-", "pyproject.toml"]
-    airflow = f"apache-airflow=={release.version}\n"
-    resolved = subprocess.run(command, cwd=PROJECT, input=airflow, check=True, text=True, stdout=subprocess.PIPE)
+    command += ["--no-annotate", "--no-header", "pyproject.toml", "-"]
+    beside = "\n".join([f"apache-airflow=={release.version}", *release.beside])
+    resolved = subprocess.run(command, cwd=PROJECT, input=beside, check=True, text=True, stdout=subprocess.PIPE)
     release.constraints.write_text(resolved.stdout)
     print(f"{release.constraints.relative_to(PROJECT)}: Airflow {release.version}")
 

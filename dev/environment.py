@@ -71,7 +71,7 @@ class Environment:
 
     def _install(self) -> None:
         pins = ["--constraint", str(self.airflow.constraints)]
-        wanted = [*pins, *self.requirements, "--editable", str(PROJECT)]
+        wanted = [*pins, *self.requirements, *self.airflow.beside, "--editable", str(PROJECT)]
         pip = [str(self.python), "-m", "pip", "-qq", "--disable-pip-version-check", "install"]
         uv = self.directory / "bin" / "uv"
         try:
@@ -104,6 +104,7 @@ class Environment:
         asked_for = [
             str(PROJECT),
             *self.requirements,
+            *self.airflow.beside,
             PYPROJECT.read_text(),
             self.airflow.constraints.read_text(),
         ]

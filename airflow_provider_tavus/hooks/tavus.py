@@ -130,8 +130,13 @@ class TavusHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Describe the form's own fields to Airflow below 3.2; newer ones read the provider's metadata."""
-        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from wtforms import BooleanField, PasswordField, StringField
+
+        try:
+            from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        except ModuleNotFoundError:
+            # Airflow 3 draws the fields itself and is told their kinds alone; Airflow 2 always has it.
+            BS3PasswordFieldWidget = BS3TextFieldWidget = lambda: None  # noqa: N806
 
         def widget(field: dict[str, Any]) -> Any:
             schema, about = field["schema"], {"label": field["label"], "description": field["description"]}

@@ -25,23 +25,15 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"scenes:\n{scenes}\n\nSteer it over HTTP under /_box/; stop it with Ctrl-C.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    arguments.add_argument(
-        "--scene", choices=SCENES, default="demo", help="the world to start with (default: demo)"
-    )
+    arguments.add_argument("--scene", choices=SCENES, default="demo", help="the world to start with (default: demo)")
     arguments.add_argument("--port", type=int, default=0, help="where to listen (default: any free port)")
     arguments.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
-    arguments.add_argument(
-        "--api-key", default="test-key", help="the key that it accepts (default: test-key)"
-    )
-    arguments.add_argument(
-        "--seed", type=int, default=0, help="the same seed gives the same world (default: 0)"
-    )
+    arguments.add_argument("--api-key", default="test-key", help="the key that it accepts (default: test-key)")
+    arguments.add_argument("--seed", type=int, default=0, help="the same seed gives the same world (default: 0)")
     arguments.add_argument(
         "--speed", type=float, default=1.0, help="seconds that pass in the box per real second (default: 1)"
     )
-    arguments.add_argument(
-        "--manual-clock", action="store_true", help="time stands still but for POST /_box/clock"
-    )
+    arguments.add_argument("--manual-clock", action="store_true", help="time stands still but for POST /_box/clock")
     arguments.add_argument(
         "--open-admin", action="store_true", help="let other machines steer the box, too, under /_box/"
     )

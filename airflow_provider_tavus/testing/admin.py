@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from airflow_provider_tavus.testing.answers import Answer, bad_request, json_answer
+from airflow_provider_tavus.testing.listing import ListView
+from airflow_provider_tavus.testing.openapi import document
 from airflow_provider_tavus.testing.script_json import script_from_json
 
 if TYPE_CHECKING:
+    from airflow_provider_tavus.testing.account import Account
     from airflow_provider_tavus.testing.box import TavusBox
+    from airflow_provider_tavus.testing.callbacks import CallbackHabits
     from airflow_provider_tavus.testing.troubles import Trouble
 
 FILTERS = {"route": str, "conversation_id": str, "status": int, "method": str, "since": float, "until": float}
@@ -21,7 +25,8 @@ UNKNOWN = json_answer({"error": "The box has no such control"}, 404)
 
 
 class Admin:
-    """Answers ``/_box/`` for a box.
+    """
+    Answers ``/_box/`` for a box.
 
     :param open_to_all: answer clients of other machines, too. They can do anything to the box.
     """
@@ -58,6 +63,8 @@ class Admin:
         match request.method, request.path.removeprefix("/_box").strip("/").split("/"):
             case "GET", [""]:
                 return json_answer({"now": self._box.clock.now(), "conversations": len(self._box.world)})
+            case "GET", ["openapi.json"]:
+                return json_answer(document())
             case "GET", ["requests"]:
                 return self._requests(request)
             case "DELETE", ["requests"]:
@@ -68,8 +75,8 @@ class Admin:
                 return self._conversations(method, path, body)
             case method, ["troubles", *path]:
                 return self._trouble(method, path, body)
-            case "PATCH", ["account"]:
-                return self._account(body)
+            case method, ["callbacks" | "account" as settings]:
+                return self._settings(method, settings, body)
             case _:
                 return UNKNOWN
         return Answer(204)
@@ -97,6 +104,8 @@ class Admin:
     def _trouble(self, method: str, path: list[str], body: Any) -> Answer:
         match method, path:
             case "POST", []:
+                if body.get("kind") == "refuse" and body.get("lasting") is None:
+                    return bad_request("say how long it is lasting: nothing could stop it from outside")
                 trouble_id = str(next(self._numbers))
                 self._troubles[trouble_id] = self._box.trouble(**body)
                 return json_answer({"trouble_id": trouble_id}, 201)
@@ -110,18 +119,24 @@ class Admin:
                 return UNKNOWN
         return Answer(204)
 
-    def _account(self, body: Any) -> Answer:
-        settable = {
-            "api_key",
-            "concurrency_limit",
-            "credits",
-            "second_end",
-            "list_order",
-            "list_limit_cap",
-            "list_lag",
-        }
-        if unknown := set(body) - settable:
-            return bad_request(f"an account has no {', '.join(sorted(unknown))}")
-        for name, setting in body.items():
-            setattr(self._box.account, name, setting)
+    def _settings(self, method: str, settings: str, body: Any) -> Answer:
+        match method, settings:
+            case "GET", "callbacks":
+                sent = self._box.callbacks_sent
+                return json_answer({"callbacks": [delivery.as_json() for delivery in sent]})
+            case "PATCH", "callbacks":
+                _set(self._box.callbacks, body)
+            case "PATCH", "account":
+                if "list_view" in body:
+                    body["list_view"] = ListView(**body["list_view"])
+                _set(self._box.account, body)
+            case _:
+                return UNKNOWN
         return Answer(204)
+
+
+def _set(settings: Account | CallbackHabits, changes: Any) -> None:
+    if unknown := set(changes) - set(vars(settings)):
+        raise ValueError(f"there is no {', '.join(sorted(unknown))} to set")
+    for name, setting in changes.items():
+        setattr(settings, name, setting)

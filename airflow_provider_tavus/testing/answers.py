@@ -1,4 +1,5 @@
-"""What the box answers, as values: a status, a body and headers, nothing of a socket.
+"""
+What the box answers, as values: a status, a body and headers, nothing of a socket.
 
 The error bodies are those that https://docs.tavus.io documents or that live calls have shown; note that the
 text sits in ``error`` for some and in ``message`` for others.
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -22,7 +23,8 @@ NOT_JSON = "upstream connect error or disconnect/reset before headers"
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer.
+    """
+    An HTTP answer.
 
     :param status: the HTTP status.
     :param body: the bytes of the body, possibly none.
@@ -54,12 +56,16 @@ def bad_request(text: str) -> Answer:
     return json_answer({"error": text}, 400)
 
 
+def method_not_allowed(allowed: Sequence[str]) -> Answer:
+    """Return a 405 that says which methods would do."""
+    return json_answer({"message": "Method Not Allowed"}, 405, {"Allow": ", ".join(allowed)})
+
+
 INVALID_ID = bad_request("Invalid conversation_id")
 INVALID_KEY = json_answer({"message": "Invalid access token"}, 401)
 OUT_OF_CREDITS = json_answer({"message": "The user is out of conversational credits"}, 402)
 TOO_MANY_CONVERSATIONS = json_answer({"message": "User has reached maximum concurrent conversations"}, 400)
 NOT_FOUND = json_answer({"message": "Not Found"}, 404)
-METHOD_NOT_ALLOWED = json_answer({"message": "Method Not Allowed"}, 405)
 
 _TYPICAL = {
     400: INVALID_ID,
@@ -67,7 +73,6 @@ _TYPICAL = {
     402: OUT_OF_CREDITS,
     403: html_answer(403, "403 Forbidden"),
     404: NOT_FOUND,
-    405: METHOD_NOT_ALLOWED,
     429: json_answer({"error": "Too many requests"}, 429),
     500: json_answer({"message": "Internal server error"}, 500),
     502: not_json_answer(502),

@@ -1,4 +1,5 @@
-"""The bodies that reads of a conversation give back.
+"""
+The bodies that reads of a conversation give back.
 
 Fields are those of https://docs.tavus.io/api-reference/conversations/get-conversation and its neighbours.
 """

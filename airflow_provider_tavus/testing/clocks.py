@@ -1,4 +1,5 @@
-"""What time it is in the box: real time, faster time, or time that a test moves by hand.
+"""
+What time it is in the box: real time, faster time, or time that a test moves by hand.
 
 Every moment is in epoch seconds (UTC). A conversation's body depends on its script and on the clock alone, so
 moving the clock is all it takes to make an hour's call pass.
@@ -24,7 +25,8 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """Time that passes by itself.
+    """
+    Time that passes by itself.
 
     :param speed: how many seconds pass in the box per real second; 60 makes an hour's call last a minute.
     :param start: the box's time at the start, in epoch seconds or as an aware datetime; now if not given.
@@ -48,7 +50,8 @@ class RealClock:
 
 
 class ManualClock:
-    """Time that stands still until a test moves it; any thread may.
+    """
+    Time that stands still until a test moves it; any thread may.
 
     :param start: the box's time at the start, in epoch seconds or as an aware datetime. If not given it is
         the machine's time in whole seconds, so that a client that compares the box's times with its own clock
@@ -65,7 +68,8 @@ class ManualClock:
         return self._now
 
     def advance(self, seconds: float) -> float:
-        """Move the time forward.
+        """
+        Move the time forward; what waited for a moment that has come by then has been woken on return.
 
         :param seconds: how far, in seconds; time never goes back.
         :return: the new time in epoch seconds.
@@ -78,6 +82,8 @@ class ManualClock:
             self._waiting = [waiting for waiting in self._waiting if waiting[0] > self._now]
         for _, loop, reached in due:
             loop.call_soon_threadsafe(_resolve, reached)
+        for loop in {loop for _, loop, _ in due}:
+            _let_run(loop)
         return self._now
 
     def advance_to(self, moment: float | datetime) -> float:
@@ -112,3 +118,18 @@ def epoch_seconds(moment: float | datetime) -> float:
 def _resolve(reached: asyncio.Future[None]) -> None:
     if not reached.done():
         reached.set_result(None)
+
+
+def _let_run(loop: asyncio.AbstractEventLoop, turns: int = 5) -> None:
+    """Let a loop of another thread take the turns that a woken task needs; one's own cannot be waited for."""
+    try:
+        if asyncio.get_running_loop() is loop:
+            return
+    except RuntimeError:
+        pass
+
+    async def some_turns() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(some_turns(), loop).result(timeout=10)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tavus.testing.events import ScriptedEvent
+from airflow_provider_tavus.testing.events import ScriptedEvent, TranscriptionReady
 from airflow_provider_tavus.testing.times import iso
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ DEFAULT_PERSONA = "p1fec29e7f23"
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """A conversation: its script, its labels, and what was done to it from outside.
+    """
+    A conversation: its script, its labels, and what was done to it from outside.
 
     :param created_at: epoch seconds.
     :param ended_at: when somebody called its ``end``, in epoch seconds; None if nobody did.
@@ -42,7 +44,7 @@ class Conversation:
         """The address of the room."""
         return f"https://tavus.daily.co/{self.conversation_id}"
 
-    @property
+    @cached_property
     def shutdown_at(self) -> float | None:
         """When it ends, by its script or because it was told to, in epoch seconds; None is never."""
         scripted = None if self.script.shutdown is None else self.created_at + self.script.shutdown
@@ -68,6 +70,9 @@ class Conversation:
 
     def updated_at(self, now: float) -> float:
         """Return when something last happened in it, in epoch seconds."""
+        settled_at = self.created_at + self.script.settles_after
+        if self.ended_at is None and settled_at <= now:
+            return settled_at
         turns = (self.created_at + turn.at for turn in self.script.turns if not self._cut_off(turn.at))
         events = (moment for moment, _ in self.timeline())
         moments = (*turns, *events, self.shutdown_at or self.created_at)
@@ -76,9 +81,7 @@ class Conversation:
     def events(self, now: float) -> list[dict[str, Any]]:
         """Return ``events`` of a verbose read at ``now`` (epoch seconds), in the shape's order."""
         seen = [
-            self._event_body(moment, event)
-            for moment, event in self.timeline()
-            if moment <= now and event.in_reads
+            self._event_body(moment, event) for moment, event in self.timeline() if moment <= now and event.in_reads
         ]
         if self.script.shape.event_order == "reversed":
             seen.reverse()
@@ -109,9 +112,20 @@ class Conversation:
             "event_type": event.event_type,
             "timestamp": iso(moment, fractions=self.script.shape.event_fractions),
         }
-        if event.properties is not None:
-            body["properties"] = dict(event.properties)
+        properties = self.properties_of(event)
+        if properties is not None:
+            body["properties"] = properties
         return body
+
+    def properties_of(self, event: ScriptedEvent) -> dict[str, Any] | None:
+        """Return an event's ``properties``; None if it has none."""
+        if not isinstance(event, TranscriptionReady):
+            return None if event.properties is None else dict(event.properties)
+        shape = self.script.shape
+        if shape.empty_transcript_properties:
+            return {}
+        turns = [turn.body(self.created_at, shape.turn_times, self.conversation_id) for turn in event.turns]
+        return {"transcript": turns}
 
     def _joined(self) -> Iterator[ScriptedEvent]:
         shape = self.script.shape
@@ -138,18 +152,8 @@ class Conversation:
         script = self.script
         if script.transcript_delay is None:
             return
-        turns = [
-            turn.body(self.created_at, script.shape.turn_times, self.conversation_id)
-            for turn in script.turns
-            if not self._cut_off(turn.at)
-        ]
+        turns = tuple(turn for turn in script.turns if not self._cut_off(turn.at))
         first = turns if script.transcript_again is None else turns[:-1]
-        yield self._transcript(first, script.transcript_delay)
+        yield TranscriptionReady(turns=first, after_shutdown=script.transcript_delay)
         if script.transcript_again is not None:
-            yield self._transcript(turns, script.transcript_again)
-
-    def _transcript(self, turns: list[Any], delay: float) -> ScriptedEvent:
-        properties = {} if self.script.shape.empty_transcript_properties else {"transcript": turns}
-        return ScriptedEvent(
-            event_type="application.transcription_ready", properties=properties, after_shutdown=delay
-        )
+            yield TranscriptionReady(turns=turns, after_shutdown=script.transcript_again)

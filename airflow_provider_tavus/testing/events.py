@@ -1,4 +1,5 @@
-"""The events that can follow a call, as a script names them.
+"""
+The events that can follow a call, as a script names them.
 
 Names and properties are those of https://docs.tavus.io/sections/webhooks-and-callbacks; delays are what has
 been seen in the wild, since none is published.
@@ -13,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_tavus.testing.turns import RawTurn, Turn
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptedEvent:
-    """An event and when it happens.
+    """
+    An event and when it happens.
 
     :param event_type: such as ``application.recording_ready``; any text.
     :param properties: its properties; None leaves the key out.
@@ -35,6 +39,18 @@ class ScriptedEvent:
         """Refuse an event that has two moments or none."""
         if (self.at is None) == (self.after_shutdown is None):
             raise ValueError("an event happens either at a moment or after the shutdown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscriptionReady(ScriptedEvent):
+    """
+    A transcript; it is written down when somebody reads it.
+
+    :param turns: what it holds.
+    """
+
+    event_type: str = "application.transcription_ready"
+    turns: tuple[Turn | RawTurn, ...] = ()
 
 
 def perception_analysis(
@@ -65,9 +81,7 @@ def recording_ready(
     properties: dict[str, Any] = {"bucket_name": bucket, "s3_key": key, "duration": duration}
     if new:
         properties = {"storage_provider": "s3", "storage_uri": f"s3://{bucket}/{key}"} | properties
-    return ScriptedEvent(
-        event_type="application.recording_ready", properties=properties, after_shutdown=after
-    )
+    return ScriptedEvent(event_type="application.recording_ready", properties=properties, after_shutdown=after)
 
 
 def recording_copy_failed(message: str = "Access Denied", *, after: float = 30.0) -> ScriptedEvent:
@@ -117,6 +131,4 @@ def canvas_interaction(*, at: float = 20.0) -> ScriptedEvent:
 def objective_completed(*, at: float = 25.0) -> ScriptedEvent:
     """Return a completed objective, which comes by callback only."""
     properties = {"objective_name": "greeting", "output_variables": {"first_name": "Jane"}}
-    return ScriptedEvent(
-        event_type="conversation.objective.completed", properties=properties, at=at, in_reads=False
-    )
+    return ScriptedEvent(event_type="conversation.objective.completed", properties=properties, at=at, in_reads=False)

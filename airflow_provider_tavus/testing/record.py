@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from aiohttp import web
+
+    from airflow_provider_tavus.testing.routes import Route
+
 SECRET_HEADERS = frozenset({"x-api-key", "authorization", "cookie", "proxy-authorization"})
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class RequestRecord:
-    """A request and how it was answered. No key is in it, wherever the client put it.
+    """
+    A request and how it was answered. No key is in it, wherever the client put it.
 
     :param monotonic: when it came, on the clock of :func:`time.monotonic` in the box's process, in seconds.
     :param wall: when it came, in epoch seconds of the machine.
@@ -48,6 +56,30 @@ class RequestRecord:
         return asdict(self)
 
 
+def record_of(
+    request: web.BaseRequest,
+    route: Route,
+    body: bytes,
+    *,
+    box_time: float,
+    api_key: str,
+) -> RequestRecord:
+    """Return the record of a request that has just come, with stars for the box's key and the one sent."""
+    secrets = {api_key, request.headers.get("x-api-key", "")} - {""}
+    return RequestRecord(
+        monotonic=time.monotonic(),
+        wall=time.time(),
+        box_time=box_time,
+        method=request.method,
+        route=route.name,
+        path=_without(secrets, request.path),
+        query={name: _without(secrets, text) for name, text in request.query.items()},
+        conversation_id=route.conversation_id and _without(secrets, route.conversation_id),
+        headers=_headers(request.raw_headers, frozenset(secrets)),
+        body=_json_or_none(_without(secrets, body.decode(errors="replace"))) if body else None,
+    )
+
+
 def chosen(
     requests: Iterable[RequestRecord],
     *,
@@ -58,7 +90,8 @@ def chosen(
     since: float | None = None,
     until: float | None = None,
 ) -> list[RequestRecord]:
-    """Return the requests that fit everything that is given.
+    """
+    Return the requests that fit everything that is given.
 
     :param since: came at this time or later, in epoch seconds of the box's clock.
     :param until: came before this time, likewise.
@@ -75,9 +108,21 @@ def chosen(
     ]
 
 
-def without(secrets: Iterable[str], text: str) -> str:
-    """Return a text in which stars stand for secrets."""
+@lru_cache(maxsize=256)
+def _headers(raw: tuple[tuple[bytes, bytes], ...], secrets: frozenset[str]) -> Mapping[str, str]:
+    """Return the headers to keep; shared by the requests that send the same ones, as most clients' do."""
+    decoded = ((name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in raw)
+    return {name: _without(secrets, text) for name, text in decoded if name not in SECRET_HEADERS}
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
     for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+        text = text.replace(secret, "***")
     return text
+
+
+def _json_or_none(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

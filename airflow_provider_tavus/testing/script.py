@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.testing.shapes import PLAIN, Shape
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """What happens in a conversation; times in seconds from its creation, unless said otherwise.
+    """
+    What happens in a conversation; times in seconds from its creation, unless said otherwise.
 
     :param replica_joined: when the replica joins; None is never.
     :param participant_joined: when a person joins; None is never. Reads do not show it.
@@ -59,7 +62,8 @@ class Script:
     def finished(
         cls, *, seconds: float = 60.0, turns: Iterable[Turn | RawTurn] | None = None, **changes: Any
     ) -> Script:
-        """Return a call in which people talk, leave, and get their transcript.
+        """
+        Return a call in which people talk, leave, and get their transcript.
 
         :param seconds: when it ends.
         :param turns: what is said; a short chat if not given.
@@ -112,6 +116,17 @@ class Script:
         )
         return failed.but(**changes)
 
+    @cached_property
+    def settles_after(self) -> float:
+        """How long after the creation the last thing happens, in seconds, if nobody ends the call early."""
+        end = math.inf if self.shutdown is None else self.shutdown
+        moments = [self.replica_joined, *(turn.at for turn in self.turns), *(event.at for event in self.further_events)]
+        in_the_room = (moment for moment in moments if moment is not None and moment <= end)
+        delays = [0.0, self.transcript_delay, self.transcript_again]
+        delays += [event.after_shutdown for event in self.further_events]
+        afterwards = (end + delay for delay in delays if delay is not None and self.shutdown is not None)
+        return max(0.0, *in_the_room, *afterwards)
+
     def but(self, **changes: Any) -> Script:
         """Return the same script with some fields of its own, or of its shape, changed."""
         spelling = {name: changes.pop(name) for name in tuple(changes) if name in Shape.__dataclass_fields__}
@@ -119,19 +134,18 @@ class Script:
             changes["shape"] = replace(changes.get("shape", self.shape), **spelling)
         return replace(self, **changes)
 
-    def limited_by(self, properties: dict[str, Any]) -> Script:
-        """Return the same script under the time limits of a create call.
+    def limited_by(self, *, max_call_duration: float, participant_absent_timeout: float) -> Script:
+        """
+        Return the same script under the time limits of a create call.
 
-        :param properties: ``properties`` of POST /v2/conversations: max_call_duration and
-            participant_absent_timeout are kept to (both in seconds, the latter counted from the creation).
+        :param max_call_duration: how long the call may last, in seconds.
+        :param participant_absent_timeout: how long it waits for a person, in seconds from its creation.
         """
         script = self
-        absent = properties.get("participant_absent_timeout", 300.0)
         if script.participant_joined is None and script.shutdown_reason == "participant_absent_timeout":
-            script = replace(script, shutdown=float(absent))
-        longest = float(properties.get("max_call_duration", 3600.0))
-        if script.shutdown is None or script.shutdown > longest:
-            script = replace(script, shutdown=longest, shutdown_reason="max_call_duration")
+            script = replace(script, shutdown=float(participant_absent_timeout))
+        if script.shutdown is None or script.shutdown > max_call_duration:
+            script = replace(script, shutdown=float(max_call_duration), shutdown_reason="max_call_duration")
         return script
 
 

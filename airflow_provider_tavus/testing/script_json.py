@@ -21,7 +21,8 @@ NAMED: Mapping[str, Callable[..., Script]] = {
 
 
 def script_from_json(described: Any) -> Script:
-    """Return the script that JSON describes.
+    """
+    Return the script that JSON describes.
 
     :param described: the name of a script, such as ``"finished"``; or an object with its ``name`` and further
         fields of Script or of Shape. Turns are objects with the fields of Turn, or ``{"raw": …, "at": …}``;

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 if TYPE_CHECKING:
-    from airflow_provider_tavus.testing.turns import TurnTimes
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The spelling of a conversation's body.
+    """
+    The spelling of a conversation's body.
 
     :param names: ``old`` says replica_id and persona_id, ``new`` face_id and pal_id, ``none`` neither.
     :param events: what a verbose read holds: the ``list`` of events, ``null``, an ``empty`` list, or
@@ -41,7 +42,7 @@ class Shape:
     top_level_reason: Literal["absent", "null", "told"] = "absent"
     joined: Literal["replica", "pal", "both"] = "replica"
     joined_properties: bool = True
-    turn_times: TurnTimes = "epoch"
+    turn_times: Literal["epoch", "iso", "absent"] = "epoch"
     empty_transcript_properties: bool = False
     labels: bool = True
     minimal: bool = False
@@ -50,3 +51,8 @@ class Shape:
 
 PLAIN = Shape()
 """The spelling of most bodies."""
+
+SPELLINGS: Mapping[str, tuple[Any, ...]] = {
+    field: get_args(hint) or (True, False) for field, hint in get_type_hints(Shape).items()
+}
+"""What each field of a shape can be."""

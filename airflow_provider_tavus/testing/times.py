@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 
 def iso(moment: float, *, fractions: bool = True) -> str:
-    """Return a moment as ISO 8601 in UTC.
+    """
+    Return a moment as ISO 8601 in UTC.
 
     :param moment: epoch seconds.
     :param fractions: with microseconds; bodies come with and without.
     """
     written = datetime.fromtimestamp(moment, tz=UTC)
-    return written.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if fractions else "%Y-%m-%dT%H:%M:%SZ")
+    return written.isoformat(timespec="microseconds" if fractions else "seconds").removesuffix("+00:00") + "Z"

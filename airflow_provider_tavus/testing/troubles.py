@@ -16,7 +16,9 @@ from airflow_provider_tavus.testing.answers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow_provider_tavus.testing.listing import Order
 
 Kind = Literal[
     "answer",
@@ -28,15 +30,25 @@ Kind = Literal[
     "drip",
     "latency",
     "lost_answer",
+    "refuse",
+    "list_order",
+    "list_cap",
+    "list_lag",
+    "list_churn",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 INSTEAD_OF_WORK = frozenset({"answer", "html", "not_json", "reset", "hang"})
 """Kinds that keep the call from being done; with the others it is done, and its answer suffers."""
+OF_LISTS = frozenset({"list_order", "list_cap", "list_lag", "list_churn"})
+"""Kinds that make the list odd; they meet list calls only."""
+JOINING = OF_LISTS | {"latency"}
+"""Kinds that join others; of the rest, one at most meets a request."""
 
 
 @dataclass(eq=False, kw_only=True)
 class Trouble:
-    """One kind of trouble and the requests that it meets.
+    """
+    One kind of trouble and the requests that it meets.
 
     What it does:
 
@@ -51,6 +63,13 @@ class Trouble:
     :param retry_after: the header Retry-After, in seconds or as a date.
     :param seconds: of ``latency`` and ``drip``: how long it takes, in real seconds.
     :param hangs: of ``lost_answer``: whether the connection hangs instead of being reset.
+
+    :param order: of ``list_order``: newest, oldest, random, or shuffled afresh at every call.
+    :param limit: of ``list_cap``: how many rows a page has, at most.
+    :param lag: of ``list_lag``: how far the list is behind, in seconds of the box's clock.
+    :param come: of ``list_churn``: how many conversations are created.
+    :param finish: of ``list_churn``: how many that go on are ended, at most.
+    :param vanish: of ``list_churn``: how many are deleted, at most.
 
     Whom it meets:
 
@@ -70,6 +89,12 @@ class Trouble:
     retry_after: float | str | None = None
     seconds: float = 0.0
     hangs: bool = False
+    order: Order = "random"
+    limit: int = 10
+    lag: float = 0.0
+    come: int = 0
+    finish: int = 0
+    vanish: int = 0
     route: str | None = None
     conversation_id: str | None = None
     after: int = 0
@@ -77,18 +102,25 @@ class Trouble:
     chance: float = 1.0
     begins: float | None = None
     ends: float | None = None
+    on_stop: Callable[[], None] | None = None
     stopped: bool = False
     passed: int = 0
     happened: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a kind that does not exist, rather than never happen."""
+        """Refuse what makes no sense, rather than never happen."""
         if self.kind not in KINDS:
             raise ValueError(f"no trouble of kind {self.kind!r}; there is {', '.join(KINDS)}")
+        if self.kind in OF_LISTS and self.route not in {None, "list"}:
+            raise ValueError(f"{self.kind} is trouble of the list call, not of {self.route}")
+        if self.kind == "refuse" and not self._is_about_everything():
+            raise ValueError("a refused connection has no route yet: ask for a stretch of time only")
 
     def stop(self) -> None:
         """Let no further request be met."""
-        self.stopped = True
+        was_on, self.stopped = not self.stopped, True
+        if was_on and self.on_stop is not None:
+            self.on_stop()
 
     def meets(self, route: str, conversation_id: str | None, now: float, luck: random.Random) -> bool:
         """Tell whether it meets a request, and count the request if so."""
@@ -126,7 +158,13 @@ class Trouble:
             return Answer(status, self.body.encode(), {"Content-Type": JSON})
         return json_answer(self.body, status)
 
+    def _is_about_everything(self) -> bool:
+        chosen = (self.route, self.conversation_id, self.times, self.begins)
+        return chosen == (None, None, None, None) and self.after == 0 and self.chance == 1.0
+
     def _is_about(self, route: str, conversation_id: str | None) -> bool:
+        if self.kind == "refuse" or (self.kind in OF_LISTS and route != "list"):
+            return False
         return self.route in {None, route} and self.conversation_id in {None, conversation_id}
 
     def _is_on(self, now: float) -> bool:
@@ -134,7 +172,8 @@ class Trouble:
 
 
 class Troubles:
-    """All trouble that was asked for, in the order in which it was.
+    """
+    All trouble that was asked for, in the order in which it was.
 
     :param seed: of what happens by chance.
     """
@@ -147,21 +186,16 @@ class Troubles:
         return iter(tuple(self._asked_for))
 
     def add(self, trouble: Trouble) -> Trouble:
-        """Begin a trouble."""
+        """Begin a trouble, and forget those that have been stopped."""
+        self._asked_for = [earlier for earlier in self._asked_for if not earlier.stopped]
         self._asked_for.append(trouble)
         return trouble
 
-    def stop_all(self) -> None:
-        """End every trouble."""
-        for trouble in self._asked_for:
-            trouble.stop()
-        self._asked_for.clear()
-
     def meeting(self, route: str, conversation_id: str | None, now: float) -> list[Trouble]:
-        """Return the troubles that meet a request: any latency, and of the others the first that does."""
+        """Return the troubles that meet a request: those that join others, and the first of the rest."""
         met: list[Trouble] = []
         for trouble in self._asked_for:
-            if trouble.kind != "latency" and any(earlier.kind != "latency" for earlier in met):
+            if trouble.kind not in JOINING and any(earlier.kind not in JOINING for earlier in met):
                 continue
             if trouble.meets(route, conversation_id, now, self._luck):
                 met.append(trouble)

@@ -1,4 +1,5 @@
-"""The turns of a conversation and the ways in which Tavus spells them.
+"""
+The turns of a conversation and the ways in which Tavus spells them.
 
 The fields and their variants are those of ``application.transcription_ready`` on
 https://docs.tavus.io/api-reference/conversations/get-conversation and of bodies seen in the wild.
@@ -6,9 +7,9 @@ https://docs.tavus.io/api-reference/conversations/get-conversation and of bodies
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import blake2b
 from typing import Any, Literal
 
 from airflow_provider_tavus.testing.times import iso
@@ -27,7 +28,8 @@ ABSENT = Absent.ABSENT
 
 @dataclass(frozen=True)
 class Turn:
-    """Something that is said, or done, in a conversation.
+    """
+    Something that is said, or done, in a conversation.
 
     :param role: ``user``, ``assistant``, ``system``, ``tool``, or anything else: the set is open.
     :param content: what is said; ``ABSENT`` leaves the field out, None sends null, a non-string is sent as it
@@ -65,7 +67,8 @@ class Turn:
             if self.duration is not None:
                 body["duration"] = self.duration
         if self.inference_id is True and self.role == "assistant":
-            body["inference_id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{conversation_id} {self.at}"))
+            named = blake2b(f"{conversation_id} {self.at}".encode(), digest_size=6)
+            body["inference_id"] = f"inf_{named.hexdigest()}"
         elif isinstance(self.inference_id, str):
             body["inference_id"] = self.inference_id
         return body
@@ -73,7 +76,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class RawTurn:
-    """A turn that is sent exactly as given, such as one that is no object.
+    """
+    A turn that is sent exactly as given, such as one that is no object.
 
     :param value: any JSON value.
     :param at: when it enters the transcript, in seconds from the conversation's creation.

@@ -20,13 +20,9 @@ DROPS = 20
 """How many pieces a dripping answer comes in, at most."""
 
 
-class NeverAnsweredError(Exception):
-    """The client is to get no answer; its connection is gone."""
-
-
 async def send(request: web.BaseRequest, answer: Answer, trouble: Trouble | None) -> web.StreamResponse:
     """Send an answer, and do to it what the trouble, if there is one, does on the wire."""
-    if trouble is None:
+    if trouble is None or trouble.kind not in {"cut", "drip"}:
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_length = len(answer.body)
@@ -44,7 +40,6 @@ async def send(request: web.BaseRequest, answer: Answer, trouble: Trouble | None
 async def never_answer(request: web.BaseRequest, closing: asyncio.Event) -> None:
     """Keep the connection open and silent until the client goes away or the box closes."""
     await closing.wait()
-    reset(request)
 
 
 def reset(request: web.BaseRequest) -> None:

@@ -6,8 +6,11 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -20,6 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Call = Callable[..., requests.Response]
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
 
 COMMAND = [sys.executable, "-m", "airflow_provider_tavus.testing"]
 
@@ -186,3 +198,83 @@ def test_a_web_page_cannot_steer_the_box_through_a_browser(call: Call) -> None:
     answer = call("POST", "/_box/clock", data="advance=1", headers={"Content-Type": "text/plain"})
 
     assert answer.status_code == 415
+
+
+def test_a_box_of_another_process_can_be_made_to_refuse_connections_for_a_while() -> None:
+    with TavusBox.in_thread() as box:
+        endless = requests.post(f"{box.base_url}/_box/troubles", json={"kind": "refuse"}, timeout=5)
+        assert endless.status_code == 400
+
+        asked = requests.post(f"{box.base_url}/_box/troubles", json={"kind": "refuse", "lasting": 1}, timeout=5)
+        assert asked.status_code == 201
+        with pytest.raises(requests.ConnectionError, match="refused"):
+            requests.get(f"{box.base_url}/v2/pals", timeout=1)
+        assert _first_answer(f"{box.base_url}/v2/pals", within=10) == 401
+
+
+def test_only_its_own_machine_steers_a_box_unless_told_otherwise() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; it only finds the address we would send from
+        except OSError:
+            pytest.skip("this machine has no address beside loopback")
+        address = probe.getsockname()[0]
+
+    for open_admin, status in ((False, 403), (True, 200)):
+        with TavusBox.in_thread(host="0.0.0.0", open_admin=open_admin) as box:
+            port = box.base_url.rsplit(":", 1)[1]
+            assert requests.get(f"http://{address}:{port}/_box/", timeout=5).status_code == status
+            assert requests.get(f"http://127.0.0.1:{port}/_box/", timeout=5).status_code == 200
+
+
+def test_a_port_that_is_taken_is_an_error_at_once() -> None:
+    with TavusBox.in_thread() as box:
+        port = int(box.base_url.rsplit(":", 1)[1])
+        with pytest.raises(OSError, match="in use"), TavusBox.in_thread(port=port):
+            pass
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
+def test_a_box_can_listen_on_the_newer_loopback_address() -> None:
+    with TavusBox.in_thread(host="::1") as box:
+        assert requests.get(f"{box.base_url}/_box/", timeout=5).status_code == 200
+
+
+def test_time_that_passes_by_itself_cannot_be_moved_by_hand() -> None:
+    box = TavusBox(clock=RealClock())
+
+    with pytest.raises(TypeError, match="by hand"):
+        box.advance(1)
+    with pytest.raises(TypeError, match="by hand"):
+        box.each_request_takes(1)
+
+
+def test_many_threads_can_use_and_steer_a_box_at_once(box: TavusBox) -> None:
+    def use(number: int) -> int:
+        for _ in range(10):
+            conversation_id = box.add(callback_url="http://127.0.0.1:9/")
+            box.advance(1)
+            box.trouble("list_churn", come=1, vanish=1)
+            if number == 0:
+                box.trouble("refuse")
+            box.stop_troubles()
+            try:
+                requests.get(f"{box.base_url}/v2/conversations", headers={"x-api-key": box.api_key}, timeout=10)
+                box.end(conversation_id)
+            except (requests.ConnectionError, KeyError):
+                pass  # another thread had connections refused, or its trouble deleted the conversation
+        return number
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(use, range(4), timeout=60)) == [0, 1, 2, 3]
+    assert requests.get(f"{box.base_url}/_box/", timeout=5).status_code == 200
+
+
+def _first_answer(url: str, *, within: float) -> int | None:
+    give_up = time.monotonic() + within
+    while time.monotonic() < give_up:
+        try:
+            return requests.get(url, timeout=5).status_code
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    return None

@@ -204,3 +204,61 @@ def test_latency_adds_to_other_trouble(box: TavusBox, call: Call, path: str) -> 
 def test_a_kind_of_trouble_that_does_not_exist_is_refused(box: TavusBox) -> None:
     with pytest.raises(ValueError, match="no trouble of kind 'earthquake'"):
         box.trouble("earthquake")  # type: ignore[arg-type]
+
+
+def test_connections_can_be_refused_for_a_while(box: TavusBox, call: Call, path: str, clock: ManualClock) -> None:
+    assert call("GET", path).status_code == 200
+    box.trouble("refuse", lasting=60)
+
+    with pytest.raises(requests.ConnectionError, match="refused"):
+        call("GET", path)
+    clock.advance(59)
+    with pytest.raises(requests.ConnectionError, match="refused"):
+        call("GET", path)
+    clock.advance(1)
+    assert call("GET", path).status_code == 200
+
+
+def test_connections_can_be_refused_until_the_trouble_is_stopped(box: TavusBox, call: Call, path: str) -> None:
+    trouble = box.trouble("refuse")
+    with pytest.raises(requests.ConnectionError, match="refused"):
+        call("GET", path)
+
+    trouble.stop()
+    assert call("GET", path).status_code == 200
+
+
+def test_connections_are_refused_as_long_as_one_of_two_troubles_says_so(box: TavusBox, call: Call, path: str) -> None:
+    first, second = box.trouble("refuse"), box.trouble("refuse")
+
+    first.stop()
+    with pytest.raises(requests.ConnectionError, match="refused"):
+        call("GET", path)
+    second.stop()
+    assert call("GET", path).status_code == 200
+
+
+def test_a_refused_connection_cannot_be_asked_for_by_route(box: TavusBox) -> None:
+    with pytest.raises(ValueError, match="no route yet"):
+        box.trouble("refuse", route="get")
+
+
+def test_trouble_can_begin_later(box: TavusBox, call: Call, path: str, clock: ManualClock) -> None:
+    box.trouble(status=500, starting_in=10, lasting=10)
+
+    seen = []
+    for _ in range(3):
+        seen.append(call("GET", path).status_code)
+        clock.advance(10)
+    assert seen == [200, 500, 200]
+
+
+def test_each_request_can_make_the_time_pass(box: TavusBox, call: Call, clock: ManualClock) -> None:
+    conversation_id = box.add(Script.finished(seconds=3600))
+    box.each_request_takes(600, route="get")
+
+    statuses = [call("GET", f"/v2/conversations/{conversation_id}").json()["status"] for _ in range(7)]
+
+    assert statuses == ["active"] * 6 + ["ended"]
+    assert call("GET", "/v2/conversations").status_code == 200
+    assert clock.now() == box.conversation(conversation_id).created_at + 4200
