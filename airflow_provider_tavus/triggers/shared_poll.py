@@ -340,7 +340,8 @@ class SharedPoll:
             self._not_before = max(self._not_before, time.time() + pause)
 
 
-_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientSettings, SharedPoll]] = WeakKeyDictionary()
+_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientSettings, asyncio.Task[SharedPoll]]]
+_polls = WeakKeyDictionary()
 """Keyed by the account itself and not by a connection's id: teams never mix, and a rotated key is another poll."""
 
 
@@ -353,12 +354,21 @@ async def carry_out(wait: Wait, settings: ClientSettings, first_look: float) -> 
     """
     polls = _polls.setdefault(asyncio.get_running_loop(), {})
     if settings not in polls:
-        # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
-        client = await asyncio.to_thread(make_async_client, settings)
-        polls.setdefault(settings, SharedPoll(client))
-    poll = polls[settings]
+        polls[settings] = asyncio.create_task(_open_poll(settings))
+    opening = polls[settings]
     try:
+        # Shielded: others wait for the same one.
+        poll = await asyncio.shield(opening)
         await poll.carry_out(wait, first_look)
     finally:
-        if poll.is_idle and polls.get(settings) is poll:
+        if polls.get(settings) is opening and opening.done() and not _is_used(opening):
             del polls[settings]
+
+
+def _is_used(opening: asyncio.Task[SharedPoll]) -> bool:
+    return not opening.cancelled() and opening.exception() is None and not opening.result().is_idle
+
+
+async def _open_poll(settings: ClientSettings) -> SharedPoll:
+    # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
+    return SharedPoll(await asyncio.to_thread(make_async_client, settings))
