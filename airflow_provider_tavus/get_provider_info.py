@@ -11,7 +11,7 @@ def get_provider_info() -> dict[str, object]:
             {
                 "integration-name": "Tavus",
                 "external-doc-url": "https://docs.tavus.io",
-                "tags": ["ai", "service"],
+                "tags": ["service"],
             }
         ],
         "hooks": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.hooks.tavus"]}],

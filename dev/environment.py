@@ -65,7 +65,10 @@ class Environment:
 
     def _make_anew(self) -> None:
         # Nobody can tell which files of an interrupted installation are there: it starts from nothing.
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if self.directory.is_dir() and not self.directory.is_symlink():
+            shutil.rmtree(self.directory)
+        else:
+            self.directory.unlink(missing_ok=True)
         run([self.base_python, "-m", "venv", str(self.directory)])
         self._install()
 

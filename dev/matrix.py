@@ -17,6 +17,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENVIRONMENTS = PROJECT / ".matrix"
-LIMIT = 15 * 60
-"""Seconds after which the tests of one cell count as failed."""
+LIMIT = 20 * 60
+"""Seconds after which a cell counts as failed."""
+HEADING = "airflow  python  passed  failed  skipped  seconds"
 
 
 @dataclass
@@ -52,47 +54,73 @@ class Cell:
     def report(self) -> Path:
         return ENVIRONMENTS / f"{self.name}.xml"
 
+    @property
+    def log(self) -> Path:
+        return ENVIRONMENTS / f"{self.name}.log"
+
+    @property
+    def row(self) -> str:
+        """Its line in the table."""
+        version = ".".join(map(str, self.python_version))
+        numbers = [self.counts[outcome] for outcome in ("passed", "failed", "skipped")]
+        counted = f"{numbers[0]:>6}  {numbers[1]:>6}  {numbers[2]:>7}"
+        return f"{self.airflow.version:<9}{version:<8}{counted}  {self.seconds:>7.0f}  {self.outcome}"
+
     def run(self, pytest_arguments: Sequence[str]) -> None:
         """Make the environment if need be, and run the tests in it."""
-        print(f"\n=== Airflow {self.airflow.version}, Python {'.'.join(map(str, self.python_version))}", flush=True)
         began = time.monotonic()
+        self.log.write_text("")
         self.outcome = self._set_up() or self._test(pytest_arguments)
         self.seconds = time.monotonic() - began
 
     def _set_up(self) -> str | None:
         command = [sys.executable, str(PROJECT / "dev" / "environment.py"), str(ENVIRONMENTS / self.name)]
         command += ["--airflow", self.airflow.minor, "--python", str(self.python), "--group", "test"]
-        return "no set-up" if to_its_end(command, limit=LIMIT) else None
+        return None if to_its_end(command, log=self.log) == 0 else "no set-up"
 
     def _test(self, pytest_arguments: Sequence[str]) -> str:
         self.report.unlink(missing_ok=True)
         command = [str(ENVIRONMENTS / self.name / "bin" / "python"), "-m", "pytest", "-q", "-m", "not long"]
         command += ["-p", "no:cacheprovider", f"--junit-xml={self.report}", *pytest_arguments]
-        exit_code = to_its_end(command, limit=LIMIT)
+        exit_code = to_its_end(command, log=self.log)
         if self.report.exists():
             self.counts = counts_of(self.report)
         if exit_code is None:
-            return "too slow"
+            return "interrupted" if Interrupt.asked_for else "too slow"
         return "passed" if exit_code == 0 else "FAILED"
 
 
-def to_its_end(command: Sequence[str], *, limit: float) -> int | None:
+class Interrupt:
+    """Whether all that runs is to end now, for every thread to see."""
+
+    asked_for = False
+
+
+def to_its_end(command: Sequence[str], *, log: Path) -> int | None:
     """
     Run a command and return its exit code, or None if it had to be ended.
 
     It is told to terminate before it is killed, so that the Airflow of its tests ends as well.
     """
-    process = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        return process.wait(limit)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if process.poll() is None:
-                os.killpg(process.pid, number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(30)
+    give_up = time.monotonic() + LIMIT
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    while process.poll() is None and time.monotonic() < give_up and not Interrupt.asked_for:
+        time.sleep(0.1)
+    exit_code = process.poll()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+    return exit_code
 
 
 def counts_of(report: Path) -> Counter[str]:
@@ -105,15 +133,21 @@ def counts_of(report: Path) -> Counter[str]:
     return counts
 
 
-def table(cells: Sequence[Cell]) -> str:
-    """What all tests said, a line per cell."""
-    lines = ["airflow  python  passed  failed  skipped  seconds"]
-    for cell in cells:
-        version = ".".join(map(str, cell.python_version))
-        numbers = [cell.counts[outcome] for outcome in ("passed", "failed", "skipped")]
-        row = f"{cell.airflow.version:<9}{version:<8}{numbers[0]:>6}  {numbers[1]:>6}  {numbers[2]:>7}"
-        lines.append(f"{row}  {cell.seconds:>7.0f}  {cell.outcome}")
-    return "\n".join(lines)
+def run_all(cells: Sequence[Cell], jobs: int, pytest_arguments: Sequence[str]) -> None:
+    """Run the cells, so many at a time, and tell of each as soon as it has ended."""
+    with ThreadPoolExecutor(jobs) as threads:
+        running = {threads.submit(cell.run, pytest_arguments): cell for cell in cells}
+        try:
+            for ended in as_completed(running):
+                ended.result()
+                cell = running[ended]
+                if cell.outcome != "passed":
+                    print("".join(cell.log.read_text(errors="replace").splitlines(keepends=True)[-200:]))
+                print(cell.row, flush=True)
+        except KeyboardInterrupt:
+            Interrupt.asked_for = True
+            threads.shutdown(cancel_futures=True)
+            raise
 
 
 def main() -> int:
@@ -123,6 +157,9 @@ def main() -> int:
     arguments.add_argument("--python", action="append", help="this one only, such as 3.12; may be repeated")
     arguments.add_argument(
         "--without-main", action="store_true", help="leave out what `make test` runs: the newest Airflow on this Python"
+    )
+    arguments.add_argument(
+        "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="how many at a time (most of the time they wait)"
     )
     arguments.add_argument("pytest_arguments", nargs="*", help="passed on to pytest, after --")
     asked = arguments.parse_args()
@@ -138,12 +175,14 @@ def main() -> int:
         and (not asked.python or ".".join(map(str, version)) in asked.python)
         and not (asked.without_main and (airflow, version) == main_cell)
     ]
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    print(f"{len(cells)} times the tests, {asked.jobs} at a time; what they say is in {ENVIRONMENTS.name}/*.log")
+    print(HEADING, flush=True)
     try:
-        for cell in cells:
-            cell.run(asked.pytest_arguments)
+        run_all(cells, asked.jobs, asked.pytest_arguments)
     except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-    print("\n" + table(cells))
+        print("Interrupted.", file=sys.stderr)
+    print("\n".join(["", HEADING, *(cell.row for cell in cells)]))
     return 0 if cells and all(cell.outcome == "passed" for cell in cells) else 1
 
 

@@ -34,7 +34,7 @@ with DAG(
     )
 
     @task(outlets=[TRANSCRIPTS])
-    def announce(verdict: dict[str, Any]) -> Any:
+    def announce(verdict: Any) -> Any:
         yield Metadata(TRANSCRIPTS, {"conversation_id": verdict["conversation_id"]})
 
     announce(wait.output)

@@ -27,7 +27,7 @@ with DAG(
     )
 
     @task
-    def with_transcript(verdicts: list[dict[str, Any]]) -> list[str]:
+    def with_transcript(verdicts: Any) -> list[str]:
         return [verdict["conversation_id"] for verdict in verdicts if verdict["state"] == "ready"]
 
     GetConversationOperator.partial(task_id="read", verbose=True).expand(conversation_id=with_transcript(wait.output))

@@ -89,6 +89,9 @@ class AsyncTavusClient:
         settings = self._settings
         self._session = aiohttp.ClientSession(
             headers=settings.headers,
+            # An idle connection must be closed before its read time-out runs out: aiohttp 3.14.1 times the next
+            # request on it out at once. Not longer than its own default, either.
+            connector=aiohttp.TCPConnector(keepalive_timeout=min(15.0, settings.read_timeout / 2)),
             # As requests does: proxies of the environment count where the connection names none.
             trust_env=True,
             timeout=aiohttp.ClientTimeout(

@@ -134,9 +134,14 @@ class Conversation(Received):
         return [("conversation_id", self.conversation_id), ("status", self.status)]
 
 
+def _rows(value: Any) -> list[Any] | None:
+    rows = _objects(value)
+    return rows and [row for row in rows if isinstance(row.get("conversation_id"), str)]
+
+
 class ConversationPage(Received):
     """
-    One page of the list.
+    One page of the list; rows that name no conversation are left out.
 
     A short page is no proof that it is the last: the order is undocumented and ``limit`` may be capped.
 
@@ -144,8 +149,8 @@ class ConversationPage(Received):
     :param total_count: how many there are on all pages, if Tavus says.
     """
 
-    rows: Annotated[list[Conversation], BeforeValidator(_objects)] = Field(validation_alias="data")
-    total_count: int | None = None
+    rows: Annotated[list[Conversation], BeforeValidator(_rows)] = Field(validation_alias="data")
+    total_count: Annotated[int | None, BeforeValidator(_number)] = None
 
     @classmethod
     def from_json(cls, body: Any) -> ConversationPage:

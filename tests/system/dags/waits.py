@@ -21,7 +21,7 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 def wait(task_id: str, **arguments: Any) -> ConversationSensor:
-    asked = {
+    asked: dict[str, Any] = {
         "conversation_id": "{{ dag_run.conf['conversation_id'] }}",
         "tavus_conn_id": "{{ dag_run.conf.get('tavus_conn_id', 'tavus_default') }}",
         "poke_interval": 3,

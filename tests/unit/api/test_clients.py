@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from airflow_provider_tavus.api import calls, errors
 from airflow_provider_tavus.testing import Script, TavusBox
-
-if TYPE_CHECKING:
-    from conftest import FixedServer
 
 GET = calls.get_conversation("c1", verbose=True)
 QUICK = {"read_timeout": 0.3, "connect_timeout": 0.3}
@@ -189,7 +186,7 @@ def test_every_request_says_who_we_are(send: Any, box: TavusBox) -> None:
     assert box.requests[-1].headers["user-agent"].startswith("airflow-provider-tavus/")
 
 
-def test_calls_of_one_client_share_a_connection(send: Any, plain_server: FixedServer) -> None:
+def test_calls_of_one_client_share_a_connection(send: Any, plain_server: Any) -> None:
     send(GET, GET, GET, base_url=plain_server.address)
 
     assert len(plain_server.targets) == 3
@@ -197,7 +194,7 @@ def test_calls_of_one_client_share_a_connection(send: Any, plain_server: FixedSe
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_long_answer_in_chunks_is_read_whole(compressed: bool, send: Any, plain_server: FixedServer) -> None:
+def test_a_long_answer_in_chunks_is_read_whole(compressed: bool, send: Any, plain_server: Any) -> None:
     words = [str(number) for number in range(200_000)]
     plain_server.body |= {"words": words}
     plain_server.compressed = compressed
@@ -212,13 +209,13 @@ def test_a_request_id_is_passed_on(send: Any, box: TavusBox) -> None:
         send(GET)
 
 
-def test_a_proxy_carries_the_request(send: Any, plain_server: FixedServer) -> None:
+def test_a_proxy_carries_the_request(send: Any, plain_server: Any) -> None:
     send(GET, base_url="http://tavus.example", proxy=plain_server.address)
 
     assert plain_server.targets == ["http://tavus.example/v2/conversations/c1?verbose=true"]
 
 
-def test_a_certificate_is_checked_unless_the_connection_says_otherwise(send: Any, tls_server: FixedServer) -> None:
+def test_a_certificate_is_checked_unless_the_connection_says_otherwise(send: Any, tls_server: Any) -> None:
     with pytest.raises(errors.ConnectionFailedError):
         send(GET, base_url=tls_server.address, retries=0)
 

@@ -123,6 +123,14 @@ def test_equal_turns_are_both_kept() -> None:
     assert len(as_plain(Conversation.from_json({"conversation_id": "c1", "events": [event]}))["transcript"]) == 2
 
 
+@pytest.mark.parametrize("odd", [None, "text", {}, {"conversation_id": None}, {"conversation_id": 7}], ids=repr)
+def test_a_row_without_an_id_costs_no_other(odd: Any) -> None:
+    page = ConversationPage.from_json({"data": [{"conversation_id": "c1"}, odd, {"conversation_id": "c2"}]})
+
+    assert [row.conversation_id for row in page.rows] == ["c1", "c2"]
+    assert page.total_count is None
+
+
 def test_old_and_new_names_are_one_thing() -> None:
     old = Conversation.from_json({"conversation_id": "c1", "replica_id": "r1", "persona_id": "p1"})
     new = Conversation.from_json({"conversation_id": "c1", "face_id": "r1", "pal_id": "p1"})
@@ -145,6 +153,11 @@ def test_no_repr_shows_what_was_said() -> None:
     )
 
     assert repr(conversation) == "Conversation(conversation_id='c1', status='ended')"
-    for shown in (conversation, conversation.events, Turn.from_json(turn), ConversationPage(data=[conversation])):
+    for shown in (
+        conversation,
+        conversation.events,
+        Turn.from_json(turn),
+        ConversationPage.from_json({"data": [{"conversation_id": "c1", "conversation_url": "https://room.example"}]}),
+    ):
         assert "secret" not in f"{shown!r} {shown!s}"
         assert "room.example" not in f"{shown!r} {shown!s}"

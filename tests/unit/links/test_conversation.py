@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import XCom
 
-from airflow_provider_tavus.links import conversation
 from airflow_provider_tavus.links.conversation import ConversationLink
 
 
@@ -19,7 +19,7 @@ from airflow_provider_tavus.links.conversation import ConversationLink
 def test_the_link_leads_to_the_conversation_that_the_task_named(
     pushed: Any, link: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation.XCom, "get_value", lambda *, key, ti_key: pushed)
+    monkeypatch.setattr(XCom, "get_value", lambda *, key, ti_key: pushed)
     operator: Any = None
     ti_key: Any = None
 

@@ -17,7 +17,7 @@ MODES = ("poke", "reschedule", "deferrable")
 POKE_INTERVAL = 0.1
 TIMEOUT = 0.6
 
-LONG_AGO = {"ago": 3600.0}
+LONG_AGO: dict[str, Any] = {"ago": 3600.0}
 """A conversation that was created an hour ago."""
 
 AT_ONCE = Script.finished(seconds=0.25, transcript_delay=0.15)
@@ -38,16 +38,20 @@ class Case:
     reason: str | None = None
 
 
-TEST_MODE = {"script": Script.test_mode(), **LONG_AGO, "state": "never", "reason": "test_mode"}
-UNTRANSCRIBED = {
+TEST_MODE: dict[str, Any] = {"script": Script.test_mode(), **LONG_AGO, "state": "never", "reason": "test_mode"}
+UNTRANSCRIBED: dict[str, Any] = {
     "script": Script.finished(seconds=60, transcript_delay=None),
     **LONG_AGO,
     "state": "never",
     "reason": "not_in_time",
 }
-TIME_OUT = {"script": Script.active(), "state": "waiting", "says": "Timed out after 0.6 s. Conversation c1 is active"}
-WRONG_KEY = {"trouble": {"status": 401}, "state": None, "says": "valid API key"}
-UNKNOWN_ID = {"script": None, "state": None, "says": "Check the id"}
+TIME_OUT: dict[str, Any] = {
+    "script": Script.active(),
+    "state": "waiting",
+    "says": "Timed out after 0.6 s. Conversation c1 is active",
+}
+WRONG_KEY: dict[str, Any] = {"trouble": {"status": 401}, "state": None, "says": "valid API key"}
+UNKNOWN_ID: dict[str, Any] = {"script": None, "state": None, "says": "Check the id"}
 
 CASES = [
     Case("it ends, and the transcript comes after the end"),
@@ -140,19 +144,14 @@ CASES = [
         says="no Airflow connection",
     ),
     # Outages that end in time.
-    *[
-        Case(f"outage: {name}", trouble=trouble | {"times": 2})
-        for name, trouble in {
-            "500": {"status": 500},
-            "503 with Retry-After": {"status": 503, "retry_after": 0},
-            "429": {"status": 429},
-            "408": {"status": 408},
-            "reset": {"kind": "reset"},
-            "cut off": {"kind": "cut"},
-            "HTML": {"kind": "html", "status": 200},
-            "no JSON": {"kind": "not_json", "status": 200},
-        }.items()
-    ],
+    Case("outage: 500", trouble={"status": 500, "times": 2}),
+    Case("outage: 503 with Retry-After", trouble={"status": 503, "retry_after": 0, "times": 2}),
+    Case("outage: 429", trouble={"status": 429, "times": 2}),
+    Case("outage: 408", trouble={"status": 408, "times": 2}),
+    Case("outage: reset", trouble={"kind": "reset", "times": 2}),
+    Case("outage: cut off", trouble={"kind": "cut", "times": 2}),
+    Case("outage: HTML", trouble={"kind": "html", "status": 200, "times": 2}),
+    Case("outage: no JSON", trouble={"kind": "not_json", "status": 200, "times": 2}),
     Case(
         "outage: all the time",
         trouble={"status": 502},

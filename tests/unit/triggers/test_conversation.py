@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("connect")
 
 
 def trigger(**changes: Any) -> ConversationTrigger:
-    arguments = {
+    arguments: dict[str, Any] = {
         "conversation_ids": ["c1"],
         "wait_for": ["application.transcription_ready"],
         "grace_period": 600,
