@@ -208,19 +208,16 @@ def main() -> None:
         print(json.dumps(asyncio.run(measure(*json.load(sys.stdin)))))
         return
     print(f"{asked.waits} waits, interval {asked.interval:g} s, ends after {asked.first_end:g} to {asked.last_end:g} s")
-    print(
-        f"{'':18}{'requests':>9}{'beyond 1':>9}{'lists':>7}{'CPU s':>8}{'stall s':>9}{'late p99':>10}{'median':>8}{'MiB':>7}"
-    )
+    titles = ("requests", "beyond 1", "lists", "CPU s", "stall s", "late p99", "median", "MiB")
+    print(" " * 18 + "".join(f"{title:>10}" for title in titles))
     rows = {}
     for contender in asked.only or CONTENDERS:
         row = run_contender(contender, asked.waits, asked.interval, asked.first_end, asked.last_end)
         row["beyond"] = row["requests"] - asked.waits
         rows[contender] = row
-        print(
-            f"{contender:18}{row['requests']:>9.0f}{row['beyond']:>9.0f}{row['lists']:>7.0f}{row['cpu']:>8.1f}{row['stall']:>9.2f}"
-            f"{row['late_p99']:>10.1f}{row['late_median']:>8.1f}{row['memory']:>7.0f}",
-            flush=True,
-        )
+        counts = "".join(f"{row[name]:>10.0f}" for name in ("requests", "beyond", "lists"))
+        times = "".join(f"{row[name]:>10.2f}" for name in ("cpu", "stall", "late_p99", "late_median"))
+        print(f"{contender:18}{counts}{times}{row['memory']:>10.0f}", flush=True)
     if "ours" in rows:
         for contender, row in rows.items():
             if contender != "ours":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -97,14 +98,15 @@ class ConversationTrigger(BaseTrigger):
 
     async def _carry_out(self, wait: Wait) -> None:
         settings = await TavusHook(self.tavus_conn_id).resolve_settings()
+        tell = partial(self.log.info, "%s")
         try:
-            await carry_out(wait, settings, wait.schedule.look_after_a_move(self.next_look, time.time()))
+            await carry_out(wait, settings, wait.schedule.look_after_a_move(self.next_look, time.time()), tell)
         except AuthenticationError:
             # The key may have been rotated, and the connection with it, since this wait began.
             fresh_settings = await TavusHook(self.tavus_conn_id).resolve_settings()
             if fresh_settings == settings:
                 raise
-            await carry_out(wait, fresh_settings, time.time())
+            await carry_out(wait, fresh_settings, time.time(), tell)
 
     def _wait(self) -> Wait:
         return Wait(

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import logging
 import math
 import time
 from collections import Counter
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -26,6 +27,8 @@ from airflow_provider_tavus.hooks.tavus import make_async_client
 from airflow_provider_tavus.triggers.active_list import ActiveList, ListFailedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.api.settings import ClientSettings
@@ -46,8 +49,6 @@ CLOCKS_DIFFER_BY = 2.0
 READING = -1.0
 """The due time of a conversation that is being read at this moment."""
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(eq=False, slots=True)
 class Waiter:
@@ -55,6 +56,8 @@ class Waiter:
 
     wait: Wait
     over: asyncio.Future[None]
+    tell: Callable[[str], object]
+    """Writes a line into the log of the task that waits."""
     looked_at_last: set[str] = field(default_factory=set)
 
 
@@ -100,14 +103,17 @@ class SharedPoll:
 
     # -- taking part ---------------------------------------------------------------------------------------------
 
-    async def carry_out(self, wait: Wait, first_look: float) -> None:
+    async def carry_out(self, wait: Wait, first_look: float, tell: Callable[[str], object]) -> None:
         """
         Return once every conversation of ``wait`` has its verdict, or its time is up.
 
         :param first_look: epoch seconds before which not to look.
+        :param tell: called with a sentence for each change that is seen.
         :raises TavusError: if waiting cannot cure it.
         """
-        waiter = Waiter(wait, asyncio.get_running_loop().create_future())
+        # Airflow finds the log that a line belongs to by the context of whoever writes it.
+        in_own_context = partial(copy_context().run, tell)
+        waiter = Waiter(wait, asyncio.get_running_loop().create_future(), in_own_context)
         self._join(waiter, first_look)
         try:
             await waiter.over
@@ -135,7 +141,8 @@ class SharedPoll:
         if not waiter.wait.undecided:
             waiter.over.set_result(None)
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            # It outlives whoever happens to be the first, and is not to write into that one's log.
+            self._running = asyncio.create_task(self._run(), context=Context())
         self._changed.set()
 
     def _leave(self, waiter: Waiter) -> None:
@@ -303,7 +310,7 @@ class SharedPoll:
                 wait.missed(conversation_id, news) if isinstance(news, TavusError) else wait.saw(news, time.time())
             )
             if sentence:
-                log.info("%s", sentence)
+                waiter.tell(sentence)
             if wait.schedule.is_over(time.time()):
                 waiter.looked_at_last.add(conversation_id)
             if wait.verdicts[conversation_id].state != "waiting":
@@ -345,21 +352,22 @@ _polls = WeakKeyDictionary()
 """Keyed by the account itself and not by a connection's id: teams never mix, and a rotated key is another poll."""
 
 
-async def carry_out(wait: Wait, settings: ClientSettings, first_look: float) -> None:
+async def carry_out(wait: Wait, settings: ClientSettings, first_look: float, tell: Callable[[str], object]) -> None:
     """
     Carry out ``wait`` together with all others of the same account in this event loop.
 
     :param first_look: epoch seconds before which not to look.
+    :param tell: called with a sentence for each change that is seen.
     :raises TavusError: if waiting cannot cure it.
     """
     polls = _polls.setdefault(asyncio.get_running_loop(), {})
     if settings not in polls:
-        polls[settings] = asyncio.create_task(_open_poll(settings))
+        polls[settings] = asyncio.create_task(_open_poll(settings), context=Context())
     opening = polls[settings]
     try:
         # Shielded: others wait for the same one.
         poll = await asyncio.shield(opening)
-        await poll.carry_out(wait, first_look)
+        await poll.carry_out(wait, first_look, tell)
     finally:
         if polls.get(settings) is opening and opening.done() and not _is_used(opening):
             del polls[settings]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_tavus.api.settings import ClientSettings
+from airflow_provider_tavus.conversations.schedule import Schedule
+from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.testing import Script, TavusBox
 from airflow_provider_tavus.triggers import shared_poll
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
@@ -238,3 +242,20 @@ async def test_a_poll_that_breaks_leaves_nobody_hanging(box: TavusBox, monkeypat
 
     for end in await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 10):
         assert isinstance(end, RuntimeError)
+
+
+async def test_what_is_seen_is_told_to_the_log_of_the_wait_that_it_is_about(box: TavusBox) -> None:
+    whose: ContextVar[str] = ContextVar("whose")
+    told: list[tuple[str, str]] = []
+    schedule = Schedule(started_at=time.time(), interval=INTERVAL, deadline=time.time() + 20)
+    settings = ClientSettings(api_key=box.api_key, base_url=box.base_url)
+
+    async def wait(conversation_id: str) -> None:
+        whose.set(conversation_id)
+        wait = Wait((conversation_id,), ("application.transcription_ready",), 600, schedule)
+        await shared_poll.carry_out(wait, settings, time.time(), lambda line: told.append((whose.get(), line)))
+
+    await asyncio.gather(*map(wait, calls(box, 3, 0.5)))
+
+    assert len(told) >= 3
+    assert all(f"Conversation {owner} " in line for owner, line in told)
