@@ -85,7 +85,7 @@ class TavusHook(BaseHook):
 
         settings = await self.resolve_settings()
         # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
-        return await asyncio.to_thread(_make_async_client, settings)
+        return await asyncio.to_thread(make_async_client, settings)
 
     def get_conversation(self, conversation_id: str, *, verbose: bool = False) -> Conversation:
         """
@@ -156,7 +156,8 @@ def _connection_type() -> dict[str, Any]:
     return dict(connection_type)
 
 
-def _make_async_client(settings: ClientSettings) -> AsyncTavusClient:
+def make_async_client(settings: ClientSettings) -> AsyncTavusClient:
+    """Make a client; to be called outside the event loop's thread."""
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
 
     return AsyncTavusClient(settings)

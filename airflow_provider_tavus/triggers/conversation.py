@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_tavus.api.errors import TavusError
+from airflow_provider_tavus.api.errors import AuthenticationError, TavusError
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook
+from airflow_provider_tavus.triggers.shared_poll import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-
-    from airflow_provider_tavus.api.async_client import AsyncTavusClient
-
-READS_IN_FLIGHT = 8
-"""How many conversations one wait reads at a time."""
 
 
 class ConversationTrigger(BaseTrigger):
@@ -91,49 +87,26 @@ class ConversationTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, sleep, and yield the one event."""
+        """Wait together with all others of the same account, and yield the one event."""
+        wait = self._wait()
         try:
-            async with await TavusHook(self.tavus_conn_id).get_async_conn() as client:
-                wait = await self._carry_out(client)
+            await self._carry_out(wait)
         except TavusError as error:
             yield TriggerEvent({"status": "error", "message": str(error)})
         else:
             yield TriggerEvent({"status": "timeout" if wait.undecided else "done", "conversations": wait.results()})
 
-    async def _carry_out(self, client: AsyncTavusClient) -> Wait:
-        wait = self._wait()
-        look = wait.schedule.look_after_a_move(self.next_look, time.time())
-        while True:
-            await asyncio.sleep(look - time.time())
-            look = time.time()
-            await self._look(client, wait)
-            if not wait.undecided or wait.schedule.is_over(time.time()):
-                return wait
-            look = wait.next_look(look)
-
-    async def _look(self, client: AsyncTavusClient, wait: Wait) -> None:
-        from airflow_provider_tavus.api import calls
-
-        places = asyncio.Semaphore(READS_IN_FLIGHT)
-
-        async def read(conversation_id: str) -> None:
-            call = calls.get_conversation(conversation_id, verbose=True)
-            try:
-                async with places:
-                    # Not repeated here: the wait itself comes back, after its interval.
-                    conversation = await client.send(call, repeat=False)
-            except TavusError as error:
-                news = wait.missed(conversation_id, error)
-            else:
-                news = wait.saw(conversation, time.time())
-            if news:
-                self.log.info("%s", news)
-
-        async with asyncio.TaskGroup() as reads:
-            for conversation_id in wait.undecided:
-                reads.create_task(read(conversation_id))
-        if wait.failure:
-            raise wait.failure
+    async def _carry_out(self, wait: Wait) -> None:
+        settings = await TavusHook(self.tavus_conn_id).resolve_settings()
+        tell = partial(self.log.info, "%s")
+        try:
+            await carry_out(wait, settings, wait.schedule.look_after_a_move(self.next_look, time.time()), tell)
+        except AuthenticationError:
+            # The key may have been rotated, and the connection with it, since this wait began.
+            fresh_settings = await TavusHook(self.tavus_conn_id).resolve_settings()
+            if fresh_settings == settings:
+                raise
+            await carry_out(wait, fresh_settings, time.time(), tell)
 
     def _wait(self) -> Wait:
         return Wait(

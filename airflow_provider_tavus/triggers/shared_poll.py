@@ -1,0 +1,382 @@
+"""
+One poll for all the waits of one account in one event loop.
+
+The waits of a triggerer ask the same question, and few calls are active at once: so the list of active
+conversations is asked, and only who has left it is read. The list is a hint. That a conversation is missing from
+it costs a read; that it is on it puts a read off, and never for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import math
+import time
+from collections import Counter
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from airflow_provider_tavus.api.errors import AuthenticationError, RateLimitError, TavusError
+from airflow_provider_tavus.conversations.events import ended_at, has_ended
+from airflow_provider_tavus.hooks.tavus import make_async_client
+from airflow_provider_tavus.triggers.active_list import ActiveList, ListFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_tavus.api.async_client import AsyncTavusClient
+    from airflow_provider_tavus.api.models import Conversation
+    from airflow_provider_tavus.api.settings import ClientSettings
+    from airflow_provider_tavus.conversations.wait import Wait
+
+READS_IN_FLIGHT = 8
+"""How many conversations are read at a time."""
+
+LONGEST_UNVERIFIED = 300.0
+"""Seconds (or twenty intervals, if that is longer) after which a conversation is read though the list has it."""
+
+LONGEST_PENALTY = 60.0
+"""Seconds that all requests pause, at most, after a refusal that names no time itself."""
+
+CLOCKS_DIFFER_BY = 2.0
+"""Seconds by which Tavus' clock and ours may differ before its list seems late."""
+
+READING = -1.0
+"""The due time of a conversation that is being read at this moment."""
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A wait that takes part, and what it has looked at since its time was up."""
+
+    wait: Wait
+    over: asyncio.Future[None]
+    tell: Callable[[str], object]
+    """Writes a line into the log of the task that waits."""
+    looked_at_last: set[str] = field(default_factory=set)
+
+
+@dataclass(eq=False, slots=True)
+class Watched:
+    """A conversation that somebody waits for; all times in epoch seconds."""
+
+    conversation_id: str
+    seen_active: float
+    """When it was last on the list of active conversations."""
+    read_at: float
+    """When it was last read by itself."""
+    due: float = math.inf
+    """When it is to be looked at next."""
+    waiters: set[Waiter] = field(default_factory=set)
+
+
+class SharedPoll:
+    """
+    Carries out waits together, all over one client.
+
+    :param client: opened when the first wait joins and closed when the last one has left.
+    """
+
+    def __init__(self, client: AsyncTavusClient) -> None:
+        self._client = client
+        self._waiters: set[Waiter] = set()
+        self._intervals: Counter[float] = Counter()
+        self._watched: dict[str, Watched] = {}
+        self._active: set[str] = set()
+        """Whom no read has found ended yet: for them, the list can stand in for a read."""
+        self._queue: list[tuple[float, int, Watched]] = []
+        self._order = count()
+        self._changed = asyncio.Event()
+        self._reads: set[asyncio.Task[None]] = set()
+        self._list = ActiveList(client)
+        self._listing: asyncio.Task[None] | None = None
+        self._next_list = 0.0
+        self._list_failures = 0
+        self._not_before = 0.0
+        self._refusals = 0
+        self._running: asyncio.Task[None] | None = None
+
+    # -- taking part ---------------------------------------------------------------------------------------------
+
+    async def carry_out(self, wait: Wait, first_look: float, tell: Callable[[str], object]) -> None:
+        """
+        Return once every conversation of ``wait`` has its verdict, or its time is up.
+
+        :param first_look: epoch seconds before which not to look.
+        :param tell: called with a sentence for each change that is seen.
+        :raises TavusError: if waiting cannot cure it.
+        """
+        # Airflow finds the log that a line belongs to by the context of whoever writes it.
+        in_own_context = partial(copy_context().run, tell)
+        waiter = Waiter(wait, asyncio.get_running_loop().create_future(), in_own_context)
+        self._join(waiter, first_look)
+        try:
+            await waiter.over
+        finally:
+            self._leave(waiter)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no wait takes part."""
+        return not self._waiters
+
+    def _join(self, waiter: Waiter, first_look: float) -> None:
+        self._waiters.add(waiter)
+        self._intervals[waiter.wait.schedule.interval] += 1
+        for conversation_id in waiter.wait.undecided:
+            watched = self._watched.get(conversation_id)
+            if watched is None:
+                # Whoever joins has looked one interval before its first look here.
+                looked_at = first_look - waiter.wait.schedule.interval
+                watched = self._watched[conversation_id] = Watched(conversation_id, looked_at, looked_at)
+                self._active.add(conversation_id)
+            watched.waiters.add(waiter)
+            if first_look < watched.due and watched.due != READING:
+                self._plan(watched, first_look)
+        if not waiter.wait.undecided:
+            waiter.over.set_result(None)
+        if self._running is None:
+            # It outlives whoever happens to be the first, and is not to write into that one's log.
+            self._running = asyncio.create_task(self._run(), context=Context())
+        self._changed.set()
+
+    def _leave(self, waiter: Waiter) -> None:
+        self._waiters.discard(waiter)
+        interval = waiter.wait.schedule.interval
+        self._intervals[interval] -= 1
+        if not self._intervals[interval]:
+            del self._intervals[interval]
+        for conversation_id in waiter.wait.conversation_ids:
+            self._forget(waiter, conversation_id)
+        self._changed.set()
+
+    def _forget(self, waiter: Waiter, conversation_id: str) -> None:
+        watched = self._watched.get(conversation_id)
+        if watched is not None:
+            watched.waiters.discard(waiter)
+            if not watched.waiters:
+                del self._watched[conversation_id]
+                self._active.discard(conversation_id)
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            async with self._client:
+                while self._waiters:
+                    self._changed.clear()
+                    self._begin_what_is_due(time.time())
+                    await self._sleep()
+        except Exception as error:
+            # Whatever broke: nobody is to wait for ever.
+            self._end_all(error)
+        finally:
+            # Somebody may have joined while the client was closed.
+            self._running = asyncio.create_task(self._run()) if self._waiters else None
+            for task in (*self._reads, *filter(None, [self._listing])):
+                task.cancel()
+
+    def _begin_what_is_due(self, now: float) -> None:
+        if now < self._not_before:
+            return
+        if self._listing is None and self._list_is_cheaper and now >= self._next_list:
+            self._listing = asyncio.create_task(self._ask_list(now))
+            self._listing.add_done_callback(self._list_is_done)
+        while self._queue and self._queue[0][0] <= now and len(self._reads) < READS_IN_FLIGHT:
+            due, _, watched = heapq.heappop(self._queue)
+            if due != watched.due or self._watched.get(watched.conversation_id) is not watched:
+                continue  # planned anew meanwhile, or nobody waits for it any more
+            put_off = self._put_off(watched)
+            if put_off > now:
+                self._plan(watched, put_off)
+                continue
+            watched.due = READING
+            read = asyncio.create_task(self._read(watched))
+            self._reads.add(read)
+            read.add_done_callback(self._read_is_done)
+
+    async def _sleep(self) -> None:
+        now = time.time()
+        moments = []
+        if self._queue and len(self._reads) < READS_IN_FLIGHT:
+            moments.append(self._queue[0][0])
+        if self._listing is None and self._list_is_cheaper:
+            moments.append(self._next_list)
+        pause = max(min(moments), self._not_before) - now if moments else None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), pause if pause is None else max(0.0, pause))
+
+    def _read_is_done(self, task: asyncio.Task[None]) -> None:
+        self._reads.discard(task)
+        self._is_done(task)
+
+    def _list_is_done(self, task: asyncio.Task[None]) -> None:
+        self._listing = None
+        self._is_done(task)
+
+    def _is_done(self, task: asyncio.Task[None]) -> None:
+        self._changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._end_all(error)
+
+    # -- the list ------------------------------------------------------------------------------------------------
+
+    @property
+    def _tick(self) -> float:
+        return min(self._intervals)
+
+    @property
+    def _list_is_cheaper(self) -> bool:
+        return len(self._active) > self._list.pages
+
+    async def _ask_list(self, now: float) -> None:
+        self._next_list = now + self._tick
+        try:
+            listed = await self._list.ask(most_pages=len(self._active))
+        except ListFailedError as failure:
+            self._do_without_list()
+            self._obey(failure.__cause__)
+            return
+        if not listed.complete:
+            self._do_without_list()
+            return
+        self._list_failures = 0
+        for conversation_id in self._active:
+            watched = self._watched[conversation_id]
+            if conversation_id in listed.ids:
+                watched.seen_active = now
+            elif watched.due != READING:
+                watched.seen_active = -math.inf
+                self._plan(watched, now)
+
+    def _do_without_list(self) -> None:
+        """Leave it to single reads for a while: the list is asked ever more rarely, and comes back."""
+        self._list_failures += 1
+        self._next_list = time.time() + self._tick * min(2**self._list_failures, 32)
+
+    def _put_off(self, watched: Watched) -> float:
+        """Return until when a read that is due can wait, because the list has said or will say that it is active."""
+        schedules = [waiter.wait.schedule for waiter in watched.waiters]
+        latest = min(schedule.deadline for schedule in schedules)
+        if watched.conversation_id not in self._active or not self._list_is_cheaper or self._list_failures:
+            return 0.0
+        interval = min(schedule.interval for schedule in schedules)
+        verified_until = watched.read_at + max(LONGEST_UNVERIFIED, 20 * interval)
+        # The list has the first word: it comes once in every tick.
+        known_until = watched.seen_active + interval + self._tick
+        return min(known_until, verified_until, latest)
+
+    # -- the reads -----------------------------------------------------------------------------------------------
+
+    async def _read(self, watched: Watched) -> None:
+        from airflow_provider_tavus.api import calls
+
+        began = watched.read_at = time.time()
+        call = calls.get_conversation(watched.conversation_id, verbose=True)
+        try:
+            # Not repeated here: the waits themselves come back, after their intervals.
+            conversation = await self._client.send(call, repeat=False)
+        except AuthenticationError as error:
+            # It is the same key for all of them.
+            self._end_all(error)
+        except TavusError as error:
+            self._obey(error)
+            self._tell(watched, error, began)
+        else:
+            self._refusals = 0
+            self._learn(watched, conversation)
+            self._tell(watched, conversation, began)
+
+    def _learn(self, watched: Watched, conversation: Conversation) -> None:
+        if not has_ended(conversation):
+            self._active.add(watched.conversation_id)
+            return
+        self._active.discard(watched.conversation_id)
+        end = ended_at(conversation)
+        if end is not None and watched.seen_active > end.timestamp() + self._tick + CLOCKS_DIFFER_BY:
+            # The list still had it when it was long over.
+            self._do_without_list()
+
+    def _tell(self, watched: Watched, news: Conversation | TavusError, began: float) -> None:
+        conversation_id = watched.conversation_id
+        for waiter in list(watched.waiters):
+            wait = waiter.wait
+            sentence = (
+                wait.missed(conversation_id, news) if isinstance(news, TavusError) else wait.saw(news, time.time())
+            )
+            if sentence:
+                waiter.tell(sentence)
+            if wait.schedule.is_over(time.time()):
+                waiter.looked_at_last.add(conversation_id)
+            if wait.verdicts[conversation_id].state != "waiting":
+                self._forget(waiter, conversation_id)
+            self._end_if_over(waiter)
+        if watched.waiters:
+            self._plan(watched, min(waiter.wait.next_look(began) for waiter in watched.waiters))
+
+    def _end_if_over(self, waiter: Waiter) -> None:
+        if waiter.over.done():
+            return
+        if waiter.wait.failure:
+            waiter.over.set_exception(waiter.wait.failure)
+        elif waiter.looked_at_last.issuperset(waiter.wait.undecided):
+            waiter.over.set_result(None)
+
+    def _end_all(self, error: BaseException) -> None:
+        for waiter in self._waiters:
+            if not waiter.over.done():
+                waiter.over.set_exception(error)
+
+    def _plan(self, watched: Watched, due: float) -> None:
+        watched.due = due
+        heapq.heappush(self._queue, (due, next(self._order), watched))
+
+    def _obey(self, error: BaseException | None) -> None:
+        """Slow all waits down together if Tavus asks for it."""
+        if isinstance(error, RateLimitError) or getattr(error, "retry_after", None) is not None:
+            asked_for = getattr(error, "retry_after", None)
+            if asked_for is None and time.time() < self._not_before:
+                return  # one of several that were on their way when the first was refused
+            pause = min(2.0**self._refusals, LONGEST_PENALTY) if asked_for is None else asked_for
+            self._refusals += 1
+            self._not_before = max(self._not_before, time.time() + pause)
+
+
+_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientSettings, asyncio.Task[SharedPoll]]]
+_polls = WeakKeyDictionary()
+"""Keyed by the account itself and not by a connection's id: teams never mix, and a rotated key is another poll."""
+
+
+async def carry_out(wait: Wait, settings: ClientSettings, first_look: float, tell: Callable[[str], object]) -> None:
+    """
+    Carry out ``wait`` together with all others of the same account in this event loop.
+
+    :param first_look: epoch seconds before which not to look.
+    :param tell: called with a sentence for each change that is seen.
+    :raises TavusError: if waiting cannot cure it.
+    """
+    polls = _polls.setdefault(asyncio.get_running_loop(), {})
+    if settings not in polls:
+        polls[settings] = asyncio.create_task(_open_poll(settings), context=Context())
+    opening = polls[settings]
+    try:
+        # Shielded: others wait for the same one.
+        poll = await asyncio.shield(opening)
+        await poll.carry_out(wait, first_look, tell)
+    finally:
+        if polls.get(settings) is opening and opening.done() and not _is_used(opening):
+            del polls[settings]
+
+
+def _is_used(opening: asyncio.Task[SharedPoll]) -> bool:
+    return not opening.cancelled() and opening.exception() is None and not opening.result().is_idle
+
+
+async def _open_poll(settings: ClientSettings) -> SharedPoll:
+    # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
+    return SharedPoll(await asyncio.to_thread(make_async_client, settings))

@@ -1,0 +1,261 @@
+"""Many waits of one account in one event loop: what they ask together, and that none gets in another's way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_tavus.api.settings import ClientSettings
+from airflow_provider_tavus.conversations.schedule import Schedule
+from airflow_provider_tavus.conversations.wait import Wait
+from airflow_provider_tavus.testing import Script, TavusBox
+from airflow_provider_tavus.triggers import shared_poll
+from airflow_provider_tavus.triggers.conversation import ConversationTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("connect")
+
+INTERVAL = 0.2
+
+
+def wait_for(conversation_id: str, **changes: Any) -> asyncio.Task[Any]:
+    """Begin a wait as a deferred sensor does, one interval after it looked itself."""
+    now = time.time()
+    arguments = {
+        "conversation_ids": [conversation_id],
+        "wait_for": ["application.transcription_ready"],
+        "grace_period": 600,
+        "poll_interval": INTERVAL,
+        "deadline": now + 20,
+        "started_at": now,
+        "next_look": now + INTERVAL,
+    }
+    trigger = ConversationTrigger(**arguments | changes)
+
+    async def event() -> Any:
+        async for event in trigger.run():
+            return event.payload
+        raise AssertionError("The trigger ended without an event.")
+
+    return asyncio.create_task(event())
+
+
+def calls(box: TavusBox, count: int, seconds: float) -> list[str]:
+    """Let calls begin that end, with their transcripts, after so many seconds."""
+    script = Script.finished(seconds=seconds, transcript_delay=0.0)
+    return [box.add(script) for _ in range(count)]
+
+
+async def ends(waits: list[asyncio.Task[Any]]) -> list[tuple[str, str | None]]:
+    events = await asyncio.wait_for(asyncio.gather(*waits), 20)
+    return [(event["status"], event.get("conversations", [{}])[0].get("state")) for event in events]
+
+
+async def test_the_list_stands_in_for_the_reads_of_all_who_are_on_it(box: TavusBox) -> None:
+    waits = [wait_for(one) for one in calls(box, 60, 1.5)]
+    await asyncio.sleep(1.2)
+
+    assert box.count("get") == 0
+    assert 1 <= box.count("list") <= 1.2 / INTERVAL + 2
+    assert await ends(waits) == [("done", "ready")] * 60
+    assert box.count("get") <= 60 + 5
+
+
+async def test_a_wait_alone_is_read_by_itself(box: TavusBox) -> None:
+    (one,) = calls(box, 1, 0.5)
+
+    assert await ends([wait_for(one)]) == [("done", "ready")]
+    assert box.count("list") == 0
+
+
+async def test_a_conversation_within_its_grace_is_read_at_its_interval(box: TavusBox) -> None:
+    ids = [box.add(Script.finished(seconds=0.3, transcript_delay=1.0)) for _ in range(5)]
+
+    assert await ends([wait_for(one) for one in ids]) == [("done", "ready")] * 5
+    assert 5 < box.count("get") <= 5 * (1.3 / INTERVAL + 2)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param({"status": 500}, id="500"),
+        pytest.param({"status": 403}, id="403"),
+        pytest.param({"kind": "html", "status": 200}, id="HTML"),
+        pytest.param({"kind": "cut"}, id="cut off"),
+        pytest.param({"kind": "hang"}, id="no answer"),
+        pytest.param({"status": 200, "body": {"data": [], "total_count": 0}}, id="empty"),
+        pytest.param({"status": 200, "body": {"data": [], "total_count": 99}}, id="empty but for its count"),
+        pytest.param({"status": 200, "body": {"data": [None, {"x": 1}], "total_count": 2}}, id="nonsense"),
+    ],
+)
+async def test_without_a_list_everybody_is_read_by_themselves(
+    trouble: dict[str, Any], box: TavusBox, connect: Callable[..., str]
+) -> None:
+    connect(extra={"read_timeout": 0.5})
+    box.trouble(route="list", **trouble)
+    ids = calls(box, 5, 0.8)
+
+    assert await ends([wait_for(one) for one in ids]) == [("done", "ready")] * 5
+
+
+async def test_the_list_comes_back_when_it_can_be_had_again(box: TavusBox) -> None:
+    trouble = box.trouble(route="list", status=500)
+    waits = [wait_for(one) for one in calls(box, 20, 3.0)]
+    await asyncio.sleep(0.7)
+    trouble.stop()
+    await asyncio.sleep(1.2)
+    box.forget_requests()
+    await asyncio.sleep(0.6)
+
+    assert box.count("get") == 0
+    assert box.count("list") > 0
+    assert await ends(waits) == [("done", "ready")] * 20
+
+
+async def test_a_list_that_shows_the_ended_as_active_loses_nobody(
+    box: TavusBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_poll, "LONGEST_UNVERIFIED", 0.0)
+    ids = calls(box, 5, 0.5)
+    rows = [{"conversation_id": one, "status": "active"} for one in ids]
+    box.trouble(route="list", status=200, body={"data": rows, "total_count": 5})
+
+    assert await ends([wait_for(one) for one in ids]) == [("done", "ready")] * 5
+
+
+async def test_a_list_whose_pages_shift_and_are_cut_short_loses_nobody(box: TavusBox) -> None:
+    box.trouble("list_cap", limit=3)
+    box.trouble("list_order", order="random")
+    ids = calls(box, 10, 0.5) + calls(box, 10, 1.0)
+
+    assert await ends([wait_for(one) for one in ids]) == [("done", "ready")] * 20
+
+
+async def test_a_list_too_long_to_be_worth_it_is_not_read_to_its_end(box: TavusBox) -> None:
+    calls(box, 50, 60.0)
+    box.trouble("list_cap", limit=5)
+    ids = calls(box, 3, 1.0)
+
+    assert await ends([wait_for(one) for one in ids]) == [("done", "ready")] * 3
+    assert box.count("list") <= 3 * 3
+
+
+async def test_what_tavus_asks_of_one_is_obeyed_by_all(box: TavusBox) -> None:
+    box.trouble(route="get", status=429, retry_after=1, times=1)
+    box.trouble(route="list", status=500)
+    waits = [wait_for(one) for one in calls(box, 10, 0.3)]
+
+    assert await ends(waits) == [("done", "ready")] * 10
+    (refused,) = [request for request in box.requests if request.status == 429]
+    others = [one for one in box.requests if refused.monotonic + 0.1 < one.monotonic < refused.monotonic + 1.0]
+    assert others == []
+
+
+async def test_a_storm_of_refusals_is_no_tight_loop(box: TavusBox) -> None:
+    trouble = box.trouble(status=429)
+    waits = [wait_for(one) for one in calls(box, 50, 0.1)]
+    await asyncio.sleep(2.5)
+
+    # At once, after 1 s and after 2 s more, and never more than may be in flight.
+    assert box.count() <= 3 * (shared_poll.READS_IN_FLIGHT + 1)
+    trouble.stop()
+    assert await ends(waits) == [("done", "ready")] * 50
+
+
+async def test_one_that_is_cancelled_touches_no_other(box: TavusBox) -> None:
+    waits = [wait_for(one) for one in calls(box, 10, 0.8)]
+    await asyncio.sleep(0.3)
+    for wait in waits[::2]:
+        wait.cancel()
+
+    assert await ends(waits[1::2]) == [("done", "ready")] * 5
+
+
+async def test_one_that_fails_touches_no_other(box: TavusBox) -> None:
+    waits = [wait_for("c404"), *[wait_for(one) for one in calls(box, 4, 0.8)]]
+
+    assert await ends(waits) == [("error", None), *[("done", "ready")] * 4]
+
+
+async def test_each_wait_keeps_its_own_deadline(box: TavusBox) -> None:
+    (one,) = calls(box, 1, 1.2)
+    short = wait_for(one, deadline=time.time() + 0.5)
+    long = wait_for(one)
+
+    assert (await short)["status"] == "timeout"
+    assert await ends([long]) == [("done", "ready")]
+
+
+async def test_two_waits_for_one_conversation_share_its_reads(box: TavusBox) -> None:
+    (one,) = calls(box, 1, 1.0)
+
+    assert await ends([wait_for(one) for _ in range(20)]) == [("done", "ready")] * 20
+    assert box.count("get") <= 1.0 / INTERVAL + 3
+
+
+async def test_a_wrong_key_wakes_everybody_at_the_cost_of_few_requests(box: TavusBox) -> None:
+    waits = [wait_for(one) for one in calls(box, 50, 60.0)]
+    await asyncio.sleep(0.3)
+    box.trouble(status=401)
+
+    assert await ends(waits) == [("error", None)] * 50
+    assert box.count(status=401) <= shared_poll.READS_IN_FLIGHT + 2
+
+
+async def test_a_rotated_key_is_read_again_before_anybody_fails(box: TavusBox, connect: Callable[..., str]) -> None:
+    waits = [wait_for(one) for one in calls(box, 20, 1.5)]
+    await asyncio.sleep(0.3)
+    box.api_key = "rotated-key"
+    connect(password="rotated-key")
+
+    assert await ends(waits) == [("done", "ready")] * 20
+
+
+async def test_two_connections_to_one_account_share_and_two_accounts_do_not(
+    box: TavusBox, connect: Callable[..., str]
+) -> None:
+    same = connect("tavus_same")
+    slow = connect("tavus_slow", extra={"read_timeout": 7})
+    ids = calls(box, 3, 60.0)
+    waits = [wait_for(ids[0]), wait_for(ids[1], tavus_conn_id=same), wait_for(ids[2], tavus_conn_id=slow)]
+    await asyncio.sleep(0.5)
+
+    assert len(shared_poll._polls[asyncio.get_running_loop()]) == 2
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    assert shared_poll._polls[asyncio.get_running_loop()] == {}
+
+
+async def test_a_poll_that_breaks_leaves_nobody_hanging(box: TavusBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(shared_poll, "has_ended", broken)
+    waits = [wait_for(one) for one in calls(box, 3, 0.2)]
+
+    for end in await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 10):
+        assert isinstance(end, RuntimeError)
+
+
+async def test_what_is_seen_is_told_to_the_log_of_the_wait_that_it_is_about(box: TavusBox) -> None:
+    whose: ContextVar[str] = ContextVar("whose")
+    told: list[tuple[str, str]] = []
+    schedule = Schedule(started_at=time.time(), interval=INTERVAL, deadline=time.time() + 20)
+    settings = ClientSettings(api_key=box.api_key, base_url=box.base_url)
+
+    async def wait(conversation_id: str) -> None:
+        whose.set(conversation_id)
+        wait = Wait((conversation_id,), ("application.transcription_ready",), 600, schedule)
+        await shared_poll.carry_out(wait, settings, time.time(), lambda line: told.append((whose.get(), line)))
+
+    await asyncio.gather(*map(wait, calls(box, 3, 0.5)))
+
+    assert len(told) >= 3
+    assert all(f"Conversation {owner} " in line for owner, line in told)
