@@ -60,11 +60,11 @@ async def ours(conversation_id: str, box: str, key: str, interval: float) -> Non
 
 
 async def http_provider(conversation_id: str, box: str, key: str, interval: float) -> None:
-    from airflow.exceptions import AirflowException
+    from airflow.providers.common.compat.sdk import AirflowException
     from airflow.providers.http.hooks.http import HttpAsyncHook
     from airflow.providers.http.triggers.http import HttpSensorTrigger
 
-    class ReadyHook(HttpAsyncHook):
+    class ReadyHook(HttpAsyncHook):  # type: ignore[misc]
         async def run(self, *arguments: Any, **named: Any) -> Any:
             answer = await super().run(*arguments, **named)
             if not is_ready(await answer.json()):
@@ -72,7 +72,7 @@ async def http_provider(conversation_id: str, box: str, key: str, interval: floa
                 raise AirflowException("404: not ready")
             return answer
 
-    class ReadyTrigger(HttpSensorTrigger):
+    class ReadyTrigger(HttpSensorTrigger):  # type: ignore[misc]
         def _get_async_hook(self) -> HttpAsyncHook:
             return ReadyHook(method=self.method, http_conn_id=self.http_conn_id)
 

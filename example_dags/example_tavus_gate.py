@@ -48,8 +48,9 @@ with DAG(
 ) as gated:
 
     @task
-    def announced(triggering_asset_events: Any = None) -> list[str]:
-        events = triggering_asset_events[TRANSCRIPTS]
-        return [event.extra["conversation_id"] for event in events]
+    def announced(**context: Any) -> list[str]:
+        # Airflow 2 says "dataset" where Airflow 3 says "asset".
+        updates = context.get("triggering_asset_events") or context["triggering_dataset_events"]
+        return [event.extra["conversation_id"] for events in updates.values() for event in events]
 
     GetConversationOperator.partial(task_id="read", verbose=True).expand(conversation_id=announced())

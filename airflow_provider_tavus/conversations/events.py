@@ -52,12 +52,6 @@ def shutdown_reason(conversation: Conversation) -> str | None:
 
 
 def ended_at(conversation: Conversation) -> datetime | None:
-    """
-    Return when the conversation ended: its shutdown, else the last change that is known of; None if neither.
-
-    Never the moment at which somebody looked: a wait that starts again would count from anew.
-    """
-    if not has_ended(conversation):
-        return None
+    """Return when the conversation was shut down; None if its events do not tell, or were not read."""
     shutdown = latest_event(conversation, SHUTDOWN)
-    return (shutdown and shutdown.timestamp) or conversation.updated_at or conversation.created_at
+    return shutdown.timestamp if shutdown else None

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.api.models import Turn
 from airflow_provider_tavus.conversations import events
+from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED
 from airflow_provider_tavus.conversations.times import iso
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from airflow_provider_tavus.api.models import Conversation, Event
-
-LEFT_OUT_UNLESS_NAMED = frozenset({"callback_url", "conversation_url", "meeting_token"})
-"""Fields that open a room or carry a user's own token."""
 
 
 def as_plain(conversation: Conversation, *, include: Collection[str] = ()) -> dict[str, Any]:

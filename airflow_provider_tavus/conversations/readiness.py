@@ -53,7 +53,7 @@ class Verdict:
     :param status: Tavus' own word for where the conversation is; None before the first answer.
     :param missing: which of the wanted events are not there.
     :param reason: a key of :data:`REASONS` if the state is ``never``.
-    :param ended_at: when the conversation ended, ISO 8601 in UTC, if it has and it is known.
+    :param ended_at: when the conversation was shut down, ISO 8601 in UTC, if its events tell.
     """
 
     conversation_id: str
@@ -89,7 +89,8 @@ class Verdict:
         if self.state == "never":
             shutdown = f" (shutdown reason: {self.shutdown_reason})" if self.shutdown_reason else ""
             return f"{about} will not get {', '.join(self.missing)}: {REASONS[self.reason or 'not_in_time']}{shutdown}."
-        return f"{about} is {self.status or 'not known yet'}; waiting for {', '.join(self.missing) or 'its end'}."
+        state = {None: "is not known yet", "ended": "has ended"}.get(self.status, f"is {self.status}")
+        return f"{about} {state}; waiting for {', '.join(self.missing) or 'its end'}."
 
 
 def judge(
@@ -115,7 +116,9 @@ def judge(
     there = {event.event_type for event in conversation.events or ()}
     missing = tuple(event_type for event_type in wait_for if event_type not in there)
     ended = events.has_ended(conversation)
-    end = events.ended_at(conversation)
+    # Where no shutdown is told, the last change is the next best; the creation may lie hours before the end. Never
+    # the moment of a look: a wait that starts again would count from anew.
+    end = events.ended_at(conversation) or conversation.updated_at
     state: State = "waiting"
     reason = None
     if ended and not missing:
@@ -131,7 +134,7 @@ def judge(
         missing=missing,
         reason=reason,
         shutdown_reason=events.shutdown_reason(conversation),
-        ended_at=iso(end),
+        ended_at=iso(events.ended_at(conversation)),
     )
 
 

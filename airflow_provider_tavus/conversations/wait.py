@@ -73,7 +73,8 @@ class Wait:
     def next_look(self, last_look: float) -> float:
         """Return the epoch seconds of the next look: as planned, or later where Tavus asked us to stay away."""
         asked_for = max((fault.retry_after or 0.0 for fault in self.faults.values()), default=0.0)
-        return max(self.schedule.next_look(last_look), last_look + asked_for)
+        # Not beyond the deadline, though: what Tavus asks for is no reason to wait longer than the user does.
+        return max(self.schedule.next_look(last_look), min(last_look + asked_for, self.schedule.deadline))
 
     def results(self) -> list[dict[str, Any]]:
         """Return every conversation's verdict as plain JSON, in the order in which they were given."""

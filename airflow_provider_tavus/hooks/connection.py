@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 
+KNOWN_EXTRAS = frozenset({"connect_timeout", "read_timeout", "retries", "proxy", "ca_bundle", "verify"})
+
+log = logging.getLogger(__name__)
+
+
 def client_settings(connection: Connection, extra: Mapping[str, Any]) -> ClientSettings:
     """
     Read the settings out of a connection.
@@ -24,6 +30,8 @@ def client_settings(connection: Connection, extra: Mapping[str, Any]) -> ClientS
     :raises ConfigurationError: naming the field that cannot be used, never its secret value.
     """
     read = _Extra(str(connection.conn_id), extra)
+    if unknown := sorted(extra.keys() - KNOWN_EXTRAS):
+        log.warning("Connection %r has extras that nothing reads: %s.", connection.conn_id, ", ".join(unknown))
     return ClientSettings(
         api_key=_api_key(connection),
         base_url=_base_url(connection),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_tavus.api.errors import ConfigurationError, TavusError
+from airflow_provider_tavus.api.errors import AuthenticationError, ConfigurationError, TavusError
 from airflow_provider_tavus.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
+    from airflow_provider_tavus.api.calls import Call
     from airflow_provider_tavus.api.client import TavusClient
     from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.api.settings import ClientSettings
+
+T = TypeVar("T")
 
 LONGEST_TEST = 10.0
 """Seconds that a test of the connection may take, at most."""
@@ -47,13 +50,7 @@ class TavusHook(BaseHook):
 
         :raises ConfigurationError: if there is no such connection, or it cannot be used.
         """
-        from airflow_provider_tavus.hooks.connection import client_settings
-
-        try:
-            connection = self.get_connection(self.tavus_conn_id)
-        except AirflowNotFoundException:
-            raise self._no_connection() from None
-        return client_settings(connection, connection.extra_dejson)
+        return self._read_connection()
 
     async def resolve_settings(self) -> ClientSettings:
         """Do what :attr:`settings` does, for a trigger: without blocking its event loop."""
@@ -87,6 +84,30 @@ class TavusHook(BaseHook):
         # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
         return await asyncio.to_thread(make_async_client, settings)
 
+    def send(self, call: Call[T], *, repeat: bool = True) -> T:
+        """
+        Carry out a call of :mod:`airflow_provider_tavus.api.calls`.
+
+        A key that is refused may have been rotated since the connection was read, so that is read again, once.
+
+        :param repeat: whether transient faults are ridden out here; False where the caller comes back anyway.
+        :raises TavusError: the subclass says why.
+        """
+        try:
+            return self._client.send(call, repeat=repeat)
+        except AuthenticationError:
+            fresh_settings = self._read_connection()
+            if fresh_settings == self.settings:
+                raise
+            self.close()
+            self.__dict__["settings"] = fresh_settings
+            return self._client.send(call, repeat=repeat)
+
+    def close(self) -> None:
+        """Close the session, if there is one; a later call opens another."""
+        if (client := self.__dict__.pop("_client", None)) is not None:
+            client.close()
+
     def get_conversation(self, conversation_id: str, *, verbose: bool = False) -> Conversation:
         """
         Read one conversation.
@@ -97,7 +118,7 @@ class TavusHook(BaseHook):
         """
         from airflow_provider_tavus.api import calls
 
-        return self.get_conn().send(calls.get_conversation(conversation_id, verbose=verbose))
+        return self.send(calls.get_conversation(conversation_id, verbose=verbose))
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -110,6 +131,15 @@ class TavusHook(BaseHook):
         except TavusError as error:
             return False, str(error)
         return _ask_in_time(settings)
+
+    def _read_connection(self) -> ClientSettings:
+        from airflow_provider_tavus.hooks.connection import client_settings
+
+        try:
+            connection = self.get_connection(self.tavus_conn_id)
+        except AirflowNotFoundException:
+            raise self._no_connection() from None
+        return client_settings(connection, connection.extra_dejson)
 
     def _no_connection(self) -> ConfigurationError:
         return ConfigurationError(

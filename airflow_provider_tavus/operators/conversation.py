@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.links.conversation import ConversationLink
@@ -48,6 +50,10 @@ class GetConversationOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if unknown := {include} if isinstance(include, str) else set(include) - LEFT_OUT_UNLESS_NAMED:
+            raise ValueError(
+                f"include must be a list of names out of {sorted(LEFT_OUT_UNLESS_NAMED)}, not {sorted(unknown)}."
+            )
         self.conversation_id = conversation_id
         self.verbose = verbose
         self.include = include
@@ -58,9 +64,7 @@ class GetConversationOperator(BaseOperator):
         from airflow_provider_tavus.conversations.plain import as_plain
 
         context["ti"].xcom_push(key="conversation_id", value=self.conversation_id)
-        with permanent_errors_are_not_retried():
-            hook = TavusHook(self.tavus_conn_id)
-            with hook.get_conn():
-                conversation = hook.get_conversation(self.conversation_id, verbose=self.verbose)
+        with permanent_errors_are_not_retried(), closing(TavusHook(self.tavus_conn_id)) as hook:
+            conversation = hook.get_conversation(self.conversation_id, verbose=self.verbose)
         self.log.info("Read conversation %s: %s.", conversation.conversation_id, conversation.status)
         return as_plain(conversation, include=self.include)

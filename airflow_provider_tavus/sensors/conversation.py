@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_tavus.api.client import TavusClient
 
 OnMissing = Literal["fail", "skip", "succeed"]
 
@@ -102,10 +100,10 @@ class ConversationSensor(BaseSensorOperator):
             wait = self._wait(context)
             if isinstance(self.conversation_id, str):
                 context["ti"].xcom_push(key="conversation_id", value=self.conversation_id)
-            with TavusHook(self.tavus_conn_id).get_conn() as client:
+            with closing(TavusHook(self.tavus_conn_id)) as hook:
                 while True:
                     looked_at = time.time()
-                    self._look(client, wait)
+                    self._look(hook, wait)
                     if not wait.undecided:
                         return self._conclude(context, wait.results())
                     if wait.schedule.is_over(time.time()):
@@ -136,38 +134,36 @@ class ConversationSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once, and say whether every conversation has its verdict."""
         wait = self._wait(context)
-        with TavusHook(self.tavus_conn_id).get_conn() as client:
-            self._look(client, wait)
+        with closing(TavusHook(self.tavus_conn_id)) as hook:
+            self._look(hook, wait)
         return PokeReturnValue(not wait.undecided, xcom_value=self._shaped(wait.results()))
 
     def _wait(self, context: Context) -> Wait:
         started_at = first_started_at(context)
+        deadline = started_at + self.timeout
+        if self.deferrable and self.execution_timeout is not None:
+            # Airflow ends a task that waits in a worker by its execution_timeout, but not one that is deferred.
+            deadline = min(deadline, time.time() + self.execution_timeout.total_seconds())
         return Wait(
             conversation_ids=_checked_ids(self.conversation_id),
-            wait_for=(self.wait_for,) if isinstance(self.wait_for, str) else tuple(self.wait_for),
+            wait_for=_checked_events(self.wait_for),
             grace_period=self.grace_period,
             schedule=Schedule(
                 started_at=started_at,
                 interval=self.poke_interval,
-                deadline=started_at + self._longest_wait(),
+                deadline=deadline,
                 exponential_backoff=self.exponential_backoff,
                 longest_interval=None if self.max_wait is None else _seconds("max_wait", self.max_wait),
             ),
         )
 
-    def _longest_wait(self) -> float:
-        # Airflow ends a task that waits in a worker by its execution_timeout, but not one that is deferred.
-        if self.deferrable and self.execution_timeout is not None:
-            return min(self.timeout, self.execution_timeout.total_seconds())
-        return self.timeout
-
-    def _look(self, client: TavusClient, wait: Wait) -> None:
+    def _look(self, hook: TavusHook, wait: Wait) -> None:
         from airflow_provider_tavus.api import calls
 
         for conversation_id in wait.undecided:
             try:
                 # Not repeated here: the wait itself comes back, after its interval.
-                conversation = client.send(calls.get_conversation(conversation_id, verbose=True), repeat=False)
+                conversation = hook.send(calls.get_conversation(conversation_id, verbose=True), repeat=False)
             except TavusError as error:
                 news = wait.missed(conversation_id, error)
             else:
@@ -179,8 +175,8 @@ class ConversationSensor(BaseSensorOperator):
 
     def _last_look(self, context: Context) -> Any:
         wait = self._wait(context)
-        with TavusHook(self.tavus_conn_id).get_conn() as client:
-            self._look(client, wait)
+        with closing(TavusHook(self.tavus_conn_id)) as hook:
+            self._look(hook, wait)
         if wait.undecided:
             self._time_out(context, wait.results())
         return self._conclude(context, wait.results())
@@ -228,10 +224,11 @@ class ConversationSensor(BaseSensorOperator):
     def _time_out(self, context: Context, results: list[dict[str, Any]]) -> NoReturn:
         self._push_results(context, results)
         waiting = [str(Verdict.from_plain(result)) for result in results if result["state"] == "waiting"]
-        message = f"Timed out after {self._longest_wait():g} s. {_in_short(waiting)}"
-        if self._longest_wait() < self.timeout:
-            raise AirflowTaskTimeout(message)
-        raise AirflowSensorTimeout(message)
+        if self.deferrable and self.execution_timeout and self.execution_timeout.total_seconds() < self.timeout:
+            raise AirflowTaskTimeout(
+                f"Timed out after the execution_timeout of {self.execution_timeout}. {_in_short(waiting)}"
+            )
+        raise AirflowSensorTimeout(f"Timed out after {self.timeout:g} s. {_in_short(waiting)}")
 
     @contextmanager
     def _ending_as_asked(self) -> Iterator[None]:
@@ -264,6 +261,17 @@ def _checked_ids(conversation_id: str | Iterable[str]) -> tuple[str, ...]:
         )
     ids = (conversation_id,) if isinstance(conversation_id, str) else conversation_id
     return tuple(dict.fromkeys(checked_conversation_id(one) for one in ids))
+
+
+def _checked_events(wait_for: str | Iterable[str]) -> tuple[str, ...]:
+    event_types = (wait_for,) if isinstance(wait_for, str) else tuple(wait_for)
+    for event_type in event_types:
+        # The set of types is open, but each has its source in front: a name without it would be waited for in vain.
+        if not isinstance(event_type, str) or "." not in event_type or event_type.lstrip().startswith(("[", "(")):
+            raise InvalidArgumentError(
+                f"{event_type!r} in wait_for is no event type: pass names such as {TRANSCRIPTION_READY!r}."
+            )
+    return event_types
 
 
 def _seconds(name: str, duration: float | timedelta) -> float:

@@ -12,7 +12,6 @@ from airflow_provider_tavus.api.errors import AuthenticationError, TavusError
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook
-from airflow_provider_tavus.triggers.shared_poll import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -37,7 +36,7 @@ class ConversationTrigger(BaseTrigger):
     :param deadline: epoch seconds; the first look at or after it is the last.
     :param tavus_conn_id: the Airflow connection to use.
     :param started_at: epoch seconds of the first start of the wait; default: now.
-    :param next_look: epoch seconds before which not to look; default: now.
+    :param next_look: epoch seconds before which not to look; default: look at once.
     :param exponential_backoff: let the pauses double from ``poll_interval`` on.
     :param max_wait: seconds that a pause may grow to, at most.
     """
@@ -64,7 +63,7 @@ class ConversationTrigger(BaseTrigger):
         self.deadline = deadline
         self.tavus_conn_id = tavus_conn_id
         self.started_at = time.time() if started_at is None else started_at
-        self.next_look = time.time() if next_look is None else next_look
+        self.next_look = next_look
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
 
@@ -97,16 +96,21 @@ class ConversationTrigger(BaseTrigger):
             yield TriggerEvent({"status": "timeout" if wait.undecided else "done", "conversations": wait.results()})
 
     async def _carry_out(self, wait: Wait) -> None:
+        from airflow_provider_tavus.triggers.shared_poll import carry_out
+
         settings = await TavusHook(self.tavus_conn_id).resolve_settings()
         tell = partial(self.log.info, "%s")
         try:
-            await carry_out(wait, settings, wait.schedule.look_after_a_move(self.next_look, time.time()), tell)
+            await carry_out(wait, settings, self._first_look(wait.schedule, time.time()), tell)
         except AuthenticationError:
             # The key may have been rotated, and the connection with it, since this wait began.
             fresh_settings = await TavusHook(self.tavus_conn_id).resolve_settings()
             if fresh_settings == settings:
                 raise
             await carry_out(wait, fresh_settings, time.time(), tell)
+
+    def _first_look(self, schedule: Schedule, now: float) -> float:
+        return now if self.next_look is None else schedule.look_after_a_move(self.next_look, now)
 
     def _wait(self) -> Wait:
         return Wait(

@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -112,8 +111,10 @@ class SharedPoll:
         :raises TavusError: if waiting cannot cure it.
         """
         # Airflow finds the log that a line belongs to by the context of whoever writes it.
-        in_own_context = partial(copy_context().run, tell)
-        waiter = Waiter(wait, asyncio.get_running_loop().create_future(), in_own_context)
+        own_context = copy_context()
+        waiter = Waiter(
+            wait, asyncio.get_running_loop().create_future(), lambda sentence: own_context.run(tell, sentence)
+        )
         self._join(waiter, first_look)
         try:
             await waiter.over

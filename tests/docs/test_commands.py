@@ -58,14 +58,16 @@ def test_what_pip_is_to_install_is_this_distribution() -> None:
 
 @pytest.mark.parametrize(
     ("command", "settings"),
-    zip(
-        commands("export"),
-        [
-            ClientSettings(api_key="<your Tavus API key>", read_timeout=60),
-            ClientSettings(api_key="your-Tavus-API-key", read_timeout=60),
-            ClientSettings(api_key="your-Tavus-API-key", base_url="http://localhost:8080", retries=0),
-        ],
-        strict=True,
+    list(
+        zip(
+            commands("export"),
+            [
+                ClientSettings(api_key="<your Tavus API key>", read_timeout=60),
+                ClientSettings(api_key="your-Tavus-API-key", read_timeout=60),
+                ClientSettings(api_key="your-Tavus-API-key", base_url="http://localhost:8080", retries=0),
+            ],
+            strict=True,
+        )
     ),
 )
 def test_a_connection_in_the_environment_says_what_its_text_says(

@@ -14,8 +14,8 @@ from snippets import DOCUMENTS, PROJECT
 from airflow_provider_tavus import __version__
 from airflow_provider_tavus.api import errors
 from airflow_provider_tavus.api.answers import ERROR_BY_STATUS
-from airflow_provider_tavus.conversations.plain import LEFT_OUT_UNLESS_NAMED
 from airflow_provider_tavus.conversations.readiness import REASONS, SAYS_IT_WILL_NOT_COME, Verdict
+from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED
 from airflow_provider_tavus.get_provider_info import get_provider_info
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.operators.conversation import GetConversationOperator

@@ -74,9 +74,10 @@ def test_without_a_shutdown_the_grace_counts_from_the_last_change() -> None:
     assert verdict(JOINED, now=END + 600, updated_at="2026-04-29T03:47:01Z").state == "never"
 
 
-def test_without_any_time_the_grace_counts_from_the_start_of_the_wait() -> None:
-    assert verdict(JOINED, now=END - 3600 + 599.9).state == "waiting"
-    assert verdict(JOINED, now=END - 3600 + 600).state == "never"
+def test_without_either_the_grace_counts_from_the_start_of_the_wait_and_not_from_the_creation() -> None:
+    created = {"created_at": "2026-04-29T00:00:00Z"}
+    assert verdict(JOINED, now=END - 3600 + 599.9, **created).state == "waiting"
+    assert verdict(JOINED, now=END - 3600 + 600, **created).state == "never"
 
 
 @pytest.mark.parametrize(

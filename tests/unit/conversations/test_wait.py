@@ -67,6 +67,9 @@ def test_a_look_is_put_off_for_as_long_as_tavus_asks() -> None:
     wait.missed("c1", RateLimitError("429.", retry_after=300))
     assert wait.next_look(START) == START + 300
 
+    wait.missed("c1", RateLimitError("429.", retry_after=1e12))
+    assert wait.next_look(START) == START + 3600
+
     wait.missed("c1", RateLimitError("429.", retry_after=3))
     assert wait.next_look(START) == START + 60
 

@@ -126,6 +126,12 @@ def test_an_extra_that_cannot_be_used_is_named(extra: dict[str, Any], wanted: st
     assert "secret" not in str(refused.value)
 
 
+def test_an_extra_that_nothing_reads_is_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert settings({"readtimeout": 5, "retries": 1}).retries == 1
+    assert "readtimeout" in caplog.text
+    assert "retries" not in caplog.text
+
+
 def test_neither_key_nor_proxy_is_in_the_repr_of_the_settings() -> None:
     shown = repr(settings({"proxy": "http://user:secret@proxy.example"}))
 

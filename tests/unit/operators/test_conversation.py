@@ -57,6 +57,12 @@ def test_the_room_is_left_out_unless_named() -> None:
     assert get(include=["conversation_url"])["conversation_url"].startswith("https://")
 
 
+@pytest.mark.parametrize("include", ["conversation_url", ["conversation_ur"], ["status"]], ids=repr)
+def test_an_include_that_names_nothing_is_refused_when_the_dag_is_parsed(include: Any) -> None:
+    with pytest.raises(ValueError, match="include must be a list of names out of"):
+        GetConversationOperator(task_id="get", conversation_id="c1", include=include)
+
+
 def test_an_unknown_id_fails_without_being_retried_by_airflow(box: TavusBox) -> None:
     with pytest.raises(AirflowFailException, match="c404: Invalid conversation_id"):
         get(conversation_id="c404")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -17,6 +18,9 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
 from airflow_provider_tavus.testing import Script, TavusBox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.usefixtures("connect")
 
@@ -119,7 +123,7 @@ def test_execution_timeout_bounds_a_deferral_which_airflow_does_not() -> None:
     assert deferred.trigger.deadline < time.time() + 31
     waiting = sensor(deferrable=True, timeout=3600, execution_timeout=timedelta(seconds=30), soft_fail=True)
     event = {"status": "timeout", "conversations": [verdict("waiting")]}
-    with pytest.raises(AirflowTaskTimeout, match="Timed out after 30 s"):
+    with pytest.raises(AirflowTaskTimeout, match=r"Timed out after the execution_timeout of 0:00:30"):
         waiting.execute_complete(context(), event)
 
 
@@ -196,6 +200,37 @@ def test_what_is_no_id_is_refused_before_anything_is_sent(conversation_id: Any, 
 def test_arguments_that_cannot_work_are_refused_when_the_dag_is_parsed(arguments: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         sensor(**arguments)
+
+
+@pytest.mark.parametrize("wait_for", ["transcription_ready", "['application.transcription_ready']", [None]], ids=repr)
+def test_what_is_no_event_type_is_refused_before_anything_is_sent(wait_for: Any, box: TavusBox) -> None:
+    with pytest.raises(AirflowFailException, match="no event type"):
+        sensor(wait_for=wait_for).execute(context())
+    assert box.count() == 0
+
+
+def test_a_retry_has_an_execution_timeout_of_its_own() -> None:
+    store = StateStore()
+    waiting = sensor(deferrable=True, timeout=3600, execution_timeout=timedelta(seconds=30))
+    for started in (time.time() - 300, time.time()):
+        with pytest.raises(TaskDeferred) as deferred:
+            waiting.execute(context(ti=TaskInstance(started=started), task_state_store=store))
+        assert deferred.value.trigger.deadline == pytest.approx(time.time() + 30, abs=5)
+
+
+def test_a_rotated_key_is_read_again_before_the_wait_fails(box: TavusBox, connect: Callable[..., str]) -> None:
+    box.add(Script.finished(seconds=0.5, transcript_delay=0.0), conversation_id="c1")
+
+    def rotate() -> None:
+        box.api_key = "rotated-key"
+        connect(password="rotated-key")
+
+    rotation = threading.Timer(0.25, rotate)
+    rotation.start()
+
+    assert sensor(timeout=10).execute(context())["state"] == "ready"
+    assert box.count(status=401) == 1
+    rotation.join()
 
 
 def test_an_empty_list_is_a_wait_that_is_over() -> None:

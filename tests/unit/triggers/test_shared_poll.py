@@ -27,7 +27,7 @@ INTERVAL = 0.2
 def wait_for(conversation_id: str, **changes: Any) -> asyncio.Task[Any]:
     """Begin a wait as a deferred sensor does, one interval after it looked itself."""
     now = time.time()
-    arguments = {
+    arguments: dict[str, Any] = {
         "conversation_ids": [conversation_id],
         "wait_for": ["application.transcription_ready"],
         "grace_period": 600,
