@@ -73,6 +73,11 @@ class Watched:
     """When it is to be looked at next."""
     waiters: set[Waiter] = field(default_factory=set)
 
+    @property
+    def interval(self) -> float:
+        """Seconds between two reads, at least: the shortest that anybody who waits for it has asked for."""
+        return min(waiter.wait.schedule.interval for waiter in self.waiters)
+
 
 class SharedPoll:
     """
@@ -177,10 +182,11 @@ class SharedPoll:
             # Whatever broke: nobody is to wait for ever.
             self._end_all(error)
         finally:
-            # Somebody may have joined while the client was closed.
-            self._running = asyncio.create_task(self._run()) if self._waiters else None
             for task in (*self._reads, *filter(None, [self._listing])):
                 task.cancel()
+            # Somebody may have joined while the client was closed.
+            joined = any(not waiter.over.done() for waiter in self._waiters)
+            self._running = asyncio.create_task(self._run()) if joined else None
 
     def _begin_what_is_due(self, now: float) -> None:
         if now < self._not_before:
@@ -229,7 +235,7 @@ class SharedPoll:
 
     @property
     def _tick(self) -> float:
-        return min(self._intervals)
+        return min(self._intervals, default=0.0)
 
     @property
     def _list_is_cheaper(self) -> bool:
@@ -253,7 +259,8 @@ class SharedPoll:
                 watched.seen_active = now
             elif watched.due != READING:
                 watched.seen_active = -math.inf
-                self._plan(watched, now)
+                # At once, but never more often than it would be read without the list: that may be wrong each time.
+                self._plan(watched, max(now, watched.read_at + watched.interval))
 
     def _do_without_list(self) -> None:
         """Leave it to single reads for a while: the list is asked ever more rarely, and comes back."""
@@ -262,15 +269,12 @@ class SharedPoll:
 
     def _put_off(self, watched: Watched) -> float:
         """Return until when a read that is due can wait, because the list has said or will say that it is active."""
-        schedules = [waiter.wait.schedule for waiter in watched.waiters]
-        latest = min(schedule.deadline for schedule in schedules)
         if watched.conversation_id not in self._active or not self._list_is_cheaper or self._list_failures:
             return 0.0
-        interval = min(schedule.interval for schedule in schedules)
-        verified_until = watched.read_at + max(LONGEST_UNVERIFIED, 20 * interval)
+        verified_until = watched.read_at + max(LONGEST_UNVERIFIED, 20 * watched.interval)
         # The list has the first word: it comes once in every tick.
-        known_until = watched.seen_active + interval + self._tick
-        return min(known_until, verified_until, latest)
+        known_until = watched.seen_active + watched.interval + self._tick
+        return min(known_until, verified_until, *(waiter.wait.schedule.deadline for waiter in watched.waiters))
 
     # -- the reads -----------------------------------------------------------------------------------------------
 
@@ -295,7 +299,8 @@ class SharedPoll:
 
     def _learn(self, watched: Watched, conversation: Conversation) -> None:
         if not has_ended(conversation):
-            self._active.add(watched.conversation_id)
+            if self._watched.get(watched.conversation_id) is watched:
+                self._active.add(watched.conversation_id)
             return
         self._active.discard(watched.conversation_id)
         end = ended_at(conversation)
@@ -332,6 +337,10 @@ class SharedPoll:
         for waiter in self._waiters:
             if not waiter.over.done():
                 waiter.over.set_exception(error)
+        # Whoever joins from now on finds nothing that was begun for those.
+        self._watched.clear()
+        self._active.clear()
+        self._queue.clear()
 
     def _plan(self, watched: Watched, due: float) -> None:
         watched.due = due

@@ -177,6 +177,25 @@ async def test_one_that_is_cancelled_touches_no_other(box: TavusBox) -> None:
     assert await ends(waits[1::2]) == [("done", "ready")] * 5
 
 
+async def test_one_that_is_cancelled_while_it_is_read_touches_no_other(box: TavusBox) -> None:
+    box.trouble("latency", route="get", seconds=0.3)
+    box.trouble(route="list", status=500, times=1)
+    waits = [wait_for(one) for one in calls(box, 4, 1.5)]
+    await asyncio.sleep(INTERVAL + 0.15)
+    waits.pop().cancel()
+
+    assert await ends(waits) == [("done", "ready")] * 3
+
+
+async def test_a_list_that_is_wrong_each_time_makes_nobody_be_read_faster(box: TavusBox) -> None:
+    box.trouble(route="list", status=200, body={"data": [], "total_count": 0})
+    quick, slow = calls(box, 2, 2.5)
+    waits = [wait_for(quick), wait_for(slow, poll_interval=1.0, next_look=time.time() + 1.0)]
+
+    assert await ends(waits) == [("done", "ready")] * 2
+    assert box.count("get", slow) <= 2.5 / 1.0 + 2
+
+
 async def test_one_that_fails_touches_no_other(box: TavusBox) -> None:
     waits = [wait_for("c404"), *[wait_for(one) for one in calls(box, 4, 0.8)]]
 
