@@ -19,7 +19,7 @@ help: ## this list
 setup: ## the environment in .venv (every other target does it when it is needed)
 	@for python in $(or $(PYTHON),$(PYTHONS)); do \
 		if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; \
-		then exec $$python dev/environment.py $(VENV) --group lint --group package; fi; \
+		then exec $$python dev/environment.py $(VENV) --group lint --group contract --group package; fi; \
 	done; \
 	echo "error: no Python 3.11 to 3.14 with the modules venv and ensurepip$(if $(PYTHON),: $(PYTHON), on PATH)" \
 		"(on Debian and Ubuntu: install python3-venv; another one: make PYTHON=/path/to/python3 …)" >&2; exit 1
@@ -42,9 +42,10 @@ lint: setup ## ruff, mypy and the import contracts
 matrix: setup ## the tests on every supported Airflow and every Python at hand; MATRIX_ARGS="--airflow 3.0 --python 3.11"
 	@$(BIN)/python dev/matrix.py $(MATRIX_ARGS)
 
-benchmark: setup ## what importing this provider costs a DAG file, side by side with four others
+benchmark: setup ## what importing and waiting cost, side by side with the peers (one alone: BENCHMARK=imports)
 	@$(BIN)/python dev/environment.py .matrix/benchmark --group test --group benchmark
-	@.matrix/benchmark/bin/python benchmarks/imports.py $(BENCHMARK_ARGS)
+	@for each in $(or $(BENCHMARK),imports box waiting); do \
+		.matrix/benchmark/bin/python benchmarks/$$each.py $(BENCHMARK_ARGS) || exit 1; done
 
 package: setup ## builds the distributions into dist/ and checks them
 	@rm -rf dist

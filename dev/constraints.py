@@ -14,7 +14,7 @@ from airflow_releases import MAIN_RELEASE, RELEASES, AirflowRelease
 PROJECT = Path(__file__).resolve().parent.parent
 # The compat package and what it needs is taken as new as the newest Airflow's constraints have it.
 TAKEN_LATER_AS_OF = MAIN_RELEASE.resolved_as_of
-GROUPS = ("test", "lint", "package", "setup")
+GROUPS = ("test", "lint", "contract", "package", "setup")
 
 
 def pin(release: AirflowRelease) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-GROUPS = ("test", "lint", "package", "setup")
+GROUPS = ("test", "lint", "contract", "package", "setup")
 
 
 def pins(release: AirflowRelease) -> Iterator[Requirement]:

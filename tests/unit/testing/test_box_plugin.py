@@ -111,6 +111,8 @@ def test_the_documented_example_is_short() -> None:
 
 def test_the_documented_example_and_an_hour_by_hand_run_through_a_whole_dag(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(A_DATABASE)
+    # Airflow 3.0 does not make its home by itself.
+    (tmp_path / "airflow").mkdir()
     (tmp_path / "test_documented.py").write_text(documented_example())
     (tmp_path / "test_hour.py").write_text(AN_HOUR_BY_HAND)
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     Run = Callable[..., str]
 
+# It depends on no Airflow, so that once is enough.
+pytestmark = pytest.mark.long
+
 VERSION = "0.11.0"
 
 ITS_CLIENT = """
