@@ -109,6 +109,7 @@ def test_the_documented_example_is_short() -> None:
     assert len(documented_example().strip().splitlines()) < 20
 
 
+@pytest.mark.long
 def test_the_documented_example_and_an_hour_by_hand_run_through_a_whole_dag(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(A_DATABASE)
     # Airflow 3.0 does not make its home by itself.
