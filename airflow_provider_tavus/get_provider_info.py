@@ -16,7 +16,15 @@ def get_provider_info() -> dict[str, object]:
         ],
         "hooks": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.hooks.tavus"]}],
         "operators": [
-            {"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.operators.conversation"]}
+            {
+                "integration-name": "Tavus",
+                "python-modules": [
+                    "airflow_provider_tavus.operators.conversation",
+                    "airflow_provider_tavus.operators.delete_conversation",
+                    "airflow_provider_tavus.operators.end_conversation",
+                    "airflow_provider_tavus.operators.list_conversations",
+                ],
+            }
         ],
         "sensors": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.sensors.conversation"]}],
         "triggers": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.triggers.conversation"]}],
