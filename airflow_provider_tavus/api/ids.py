@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from airflow_provider_tavus.api.errors import InvalidArgumentError
 
 
@@ -34,18 +32,3 @@ def checked_conversation_id(conversation_id: object) -> str:
             "the conversation was created."
         )
     return conversation_id
-
-
-def checked_conversation_ids(conversation_id: object) -> tuple[str, ...]:
-    """
-    Return the ids of one conversation or of several, each once, in their order.
-
-    :raises InvalidArgumentError: saying what was passed and what to pass.
-    """
-    if isinstance(conversation_id, str):
-        return (checked_conversation_id(conversation_id),)
-    if not isinstance(conversation_id, Iterable):
-        raise InvalidArgumentError(
-            f"conversation_id must be an id or a list of ids, not {type(conversation_id).__name__}."
-        )
-    return tuple(dict.fromkeys(checked_conversation_id(one) for one in conversation_id))

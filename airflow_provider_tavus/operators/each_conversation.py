@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_tavus.api.errors import AuthenticationError, ConfigurationError, TavusError
-from airflow_provider_tavus.api.ids import checked_conversation_ids
+from airflow_provider_tavus.conversations.arguments import checked_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
@@ -27,7 +27,7 @@ def checked_choice(name: str, choice: SucceedOrFail) -> SucceedOrFail:
 
 
 def work_on_each(
-    operator: BaseOperator, context: Context, conversation_id: object, work: Callable[[str], str]
+    operator: BaseOperator, context: Context, conversation_id: str | Iterable[str], work: Callable[[str], str]
 ) -> dict[str, Any] | list[dict[str, Any]]:
     """
     Do ``work`` to a conversation or to each of a list, and return what became of it.
@@ -40,7 +40,7 @@ def work_on_each(
     """
     results: list[dict[str, Any]] = []
     faults: list[TavusError] = []
-    ids = checked_conversation_ids(conversation_id)
+    ids = checked_ids(conversation_id)
     if isinstance(conversation_id, str):
         context["ti"].xcom_push(key="conversation_id", value=conversation_id)
     for one in ids:
