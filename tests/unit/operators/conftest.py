@@ -140,3 +140,13 @@ def new_task(request: pytest.FixtureRequest, manual_box: TavusBox) -> Callable[.
         return TaskInstance(**{"store": store, "now": manual_box.clock.now} | fields)
 
     return make
+
+
+@pytest.fixture
+def task_instance_type() -> type[TaskInstance]:
+    return TaskInstance
+
+
+@pytest.fixture
+def box_time_type() -> type[BoxTime]:
+    return BoxTime
