@@ -221,30 +221,31 @@ class SharedPoll:
 
     def _take_turns(self, now: float) -> None:
         """Let those who are due be read next, or spread them if they are many that fell due together."""
-        have_their_turn, fell_due = [], []
+        have_their_turn: list[Watched] = []
+        fell_due: list[Watched] = []
         while self._queue and self._queue[0][0] <= now:
             due, _, watched = heapq.heappop(self._queue)
             if due != watched.due or self._watched.get(watched.conversation_id) is not watched:
                 continue  # planned anew meanwhile, or nobody waits for it any more
             if (put_off := self._put_off(watched)) > now:
                 self._plan(watched, put_off)
-            elif watched.has_its_turn:
-                have_their_turn.append(watched)
             else:
-                fell_due.append(watched)
+                # At once: it may be in the queue once more, planned for the same moment.
+                watched.due = READING
+                (have_their_turn if watched.has_its_turn else fell_due).append(watched)
         if len(fell_due) > READS_IN_FLIGHT:
             self._spread(fell_due, now)
         else:
             have_their_turn += fell_due
-        for watched in have_their_turn:
-            watched.due = READING
-            self._next_to_read.append(watched)
+        self._next_to_read += have_their_turn
 
     def _spread(self, many: list[Watched], now: float, longest: float = math.inf) -> None:
         """Let each have its turn within its interval, or within ``longest`` seconds, and none before it may be read."""
         for place, watched in enumerate(many):
             turn = now + min(watched.interval, longest) * place / len(many)
-            self._plan(watched, max(turn, watched.read_at + watched.interval), has_its_turn=True)
+            turn = max(turn, watched.read_at + watched.interval)
+            if not (watched.has_its_turn and watched.due <= turn):
+                self._plan(watched, turn, has_its_turn=True)
 
     async def _sleep(self) -> None:
         moments = []
