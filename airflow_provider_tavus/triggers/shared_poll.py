@@ -49,7 +49,7 @@ LONGEST_PENALTY = 60.0
 CLOCKS_DIFFER_BY = 2.0
 """Seconds by which Tavus' clock and ours may differ before its list seems late."""
 
-LONGEST_SPREAD = 1.0
+LONGEST_SPREAD = 0.5
 """Seconds (or one interval, if that is shorter) over which the reads of all who have left the list are spread."""
 
 READING = -1.0
@@ -449,4 +449,5 @@ def _is_used(opening: asyncio.Task[SharedPoll]) -> bool:
 
 async def _open_poll(settings: ClientSettings) -> SharedPoll:
     # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
+    await asyncio.to_thread(metrics.prepare)
     return SharedPoll(await asyncio.to_thread(make_async_client, settings))
