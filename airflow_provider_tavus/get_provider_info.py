@@ -19,7 +19,15 @@ def get_provider_info() -> dict[str, object]:
             {"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.operators.conversation"]}
         ],
         "sensors": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.sensors.conversation"]}],
-        "triggers": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.triggers.conversation"]}],
+        "triggers": [
+            {
+                "integration-name": "Tavus",
+                "python-modules": [
+                    "airflow_provider_tavus.triggers.conversation",
+                    "airflow_provider_tavus.triggers.conversation_sensor",
+                ],
+            }
+        ],
         "extra-links": ["airflow_provider_tavus.links.conversation.ConversationLink"],
         "connection-types": [
             {

@@ -61,7 +61,7 @@ class RealAirflow:
         self.home = directory.absolute()
         self.version = version("apache-airflow")
         self.major = int(self.version.partition(".")[0])
-        self.keeps_task_state = tuple(map(int, self.version.split(".")[:2])) >= (3, 3)
+        self.keeps_task_state = self.starts_from_trigger = tuple(map(int, self.version.split(".")[:2])) >= (3, 3)
         self.logs_dir = self.home / "logs"
         self.component_logs = self.home / "components"
         self.database = AirflowDatabase(self.home / "airflow.db")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -18,8 +17,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_tavus.api.errors import InvalidArgumentError, TavusError
-from airflow_provider_tavus.api.ids import checked_conversation_id
+from airflow_provider_tavus.api.errors import TavusError
+from airflow_provider_tavus.conversations.arguments import checked_event_types, checked_ids, seconds
 from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
 from airflow_provider_tavus.conversations.readiness import Verdict
 from airflow_provider_tavus.conversations.schedule import Schedule
@@ -27,11 +26,13 @@ from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.links.conversation import ConversationLink
 from airflow_provider_tavus.sensors.first_start import first_started_at
+from airflow_provider_tavus.sensors.start_from_trigger import can_start_in_the_triggerer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import StartTriggerArgs
 
 OnMissing = Literal["fail", "skip", "succeed"]
 
@@ -64,6 +65,9 @@ class ConversationSensor(BaseSensorOperator):
         come; counted from its shutdown, whenever the sensor looks.
     :param on_missing: what to do when they have not come by then: ``fail``, ``skip`` or ``succeed``.
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :param start_from_trigger: with ``deferrable``, take the first look in the triggerer as well, so that the wait
+        costs no worker before it is over. It has no effect below Airflow 3.3, in mapped tasks, and where a
+        templated argument comes from another task: only a worker can fetch that.
     :param tavus_conn_id: the Airflow connection to use (templated).
     """
 
@@ -79,13 +83,14 @@ class ConversationSensor(BaseSensorOperator):
         grace_period: float | timedelta = 600.0,
         on_missing: OnMissing = "fail",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
         tavus_conn_id: str = TavusHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.conversation_id = conversation_id
         self.wait_for = wait_for
-        self.grace_period = _seconds("grace_period", grace_period)
+        self.grace_period = seconds("grace_period", grace_period)
         self.on_missing = on_missing
         self.deferrable = deferrable
         self.tavus_conn_id = tavus_conn_id
@@ -93,13 +98,20 @@ class ConversationSensor(BaseSensorOperator):
             raise ValueError(f"on_missing must be 'fail', 'skip' or 'succeed', not {on_missing!r}.")
         if self.poke_interval <= 0:
             raise ValueError("poke_interval must be above 0: Tavus is not to be asked without a pause.")
+        if start_from_trigger and not deferrable:
+            raise ValueError("start_from_trigger needs deferrable=True: it is the triggerer that waits.")
+        # On the instance, never on the class: mapped tasks, whose instances only a worker makes, read it there.
+        self.start_from_trigger = start_from_trigger and can_start_in_the_triggerer(
+            conversation_id, wait_for, tavus_conn_id
+        )
+        if self.start_from_trigger:
+            self.start_trigger_args = self._start_trigger_args()
 
     def execute(self, context: Context) -> Any:
         """Look until every conversation has its verdict, and return the verdicts."""
         with self._ending_as_asked():
             wait = self._wait(context)
-            if isinstance(self.conversation_id, str):
-                context["ti"].xcom_push(key="conversation_id", value=self.conversation_id)
+            self._push_id(context)
             with closing(TavusHook(self.tavus_conn_id)) as hook:
                 while True:
                     looked_at = time.time()
@@ -114,6 +126,7 @@ class ConversationSensor(BaseSensorOperator):
         """Conclude from the event of a :class:`~airflow_provider_tavus.triggers.conversation.ConversationTrigger`."""
         status = event.get("status") if isinstance(event, dict) else None
         with self._ending_as_asked():
+            self._push_id(context)
             if event is not None and status == "error":
                 raise TavusError(event["message"])
             if event is not None and status == "timeout":
@@ -145,17 +158,21 @@ class ConversationSensor(BaseSensorOperator):
             # Airflow ends a task that waits in a worker by its execution_timeout, but not one that is deferred.
             deadline = min(deadline, time.time() + self.execution_timeout.total_seconds())
         return Wait(
-            conversation_ids=_checked_ids(self.conversation_id),
-            wait_for=_checked_events(self.wait_for),
+            conversation_ids=checked_ids(self.conversation_id),
+            wait_for=checked_event_types(self.wait_for),
             grace_period=self.grace_period,
             schedule=Schedule(
                 started_at=started_at,
                 interval=self.poke_interval,
                 deadline=deadline,
                 exponential_backoff=self.exponential_backoff,
-                longest_interval=None if self.max_wait is None else _seconds("max_wait", self.max_wait),
+                longest_interval=self._longest_interval,
             ),
         )
+
+    @property
+    def _longest_interval(self) -> float | None:
+        return None if self.max_wait is None else seconds("max_wait", self.max_wait)
 
     def _look(self, hook: TavusHook, wait: Wait) -> None:
         from airflow_provider_tavus.api import calls
@@ -212,6 +229,32 @@ class ConversationSensor(BaseSensorOperator):
             timeout=timedelta(seconds=longest),
         )
 
+    def _start_trigger_args(self) -> StartTriggerArgs:
+        from airflow.triggers.base import StartTriggerArgs
+
+        wait_at_most = self.timeout
+        deferred_at_most = self.timeout + self.poke_interval + TRIGGERER_MARGIN
+        if self.execution_timeout is not None:
+            # Airflow itself ends a deferral by it that it has begun.
+            wait_at_most = min(wait_at_most, self.execution_timeout.total_seconds())
+            deferred_at_most = min(deferred_at_most, self.execution_timeout.total_seconds())
+        return StartTriggerArgs(
+            trigger_cls="airflow_provider_tavus.triggers.conversation_sensor.ConversationSensorTrigger",
+            trigger_kwargs={
+                "conversation_id": self.conversation_id,
+                "wait_for": self.wait_for if isinstance(self.wait_for, str) else list(self.wait_for),
+                "grace_period": self.grace_period,
+                "poll_interval": self.poke_interval,
+                "wait_at_most": wait_at_most,
+                "deferred_at_most": deferred_at_most,
+                "tavus_conn_id": self.tavus_conn_id,
+                "exponential_backoff": self.exponential_backoff,
+                "max_wait": self._longest_interval,
+            },
+            next_method="execute_complete",
+            timeout=timedelta(seconds=deferred_at_most),
+        )
+
     def _conclude(self, context: Context, results: list[dict[str, Any]]) -> Any:
         never = [str(Verdict.from_plain(result)) for result in results if result["state"] == "never"]
         if not never or self.on_missing == "succeed":
@@ -245,6 +288,10 @@ class ConversationSensor(BaseSensorOperator):
                 raise AirflowFailException(str(error)) from error
             raise
 
+    def _push_id(self, context: Context) -> None:
+        if isinstance(self.conversation_id, str):
+            context["ti"].xcom_push(key="conversation_id", value=self.conversation_id)
+
     def _push_results(self, context: Context, results: list[dict[str, Any]]) -> None:
         # A task that fails or is skipped returns nothing, and downstream would not learn why.
         if self.do_xcom_push:
@@ -252,33 +299,6 @@ class ConversationSensor(BaseSensorOperator):
 
     def _shaped(self, results: list[dict[str, Any]]) -> Any:
         return results[0] if isinstance(self.conversation_id, str) else results
-
-
-def _checked_ids(conversation_id: str | Iterable[str]) -> tuple[str, ...]:
-    if not isinstance(conversation_id, str) and not isinstance(conversation_id, Iterable):
-        raise InvalidArgumentError(
-            f"conversation_id must be an id or a list of ids, not {type(conversation_id).__name__}."
-        )
-    ids = (conversation_id,) if isinstance(conversation_id, str) else conversation_id
-    return tuple(dict.fromkeys(checked_conversation_id(one) for one in ids))
-
-
-def _checked_events(wait_for: str | Iterable[str]) -> tuple[str, ...]:
-    event_types = (wait_for,) if isinstance(wait_for, str) else tuple(wait_for)
-    for event_type in event_types:
-        # The set of types is open, but each has its source in front: a name without it would be waited for in vain.
-        if not isinstance(event_type, str) or "." not in event_type or event_type.lstrip().startswith(("[", "(")):
-            raise InvalidArgumentError(
-                f"{event_type!r} in wait_for is no event type: pass names such as {TRANSCRIPTION_READY!r}."
-            )
-    return event_types
-
-
-def _seconds(name: str, duration: float | timedelta) -> float:
-    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
-    if not seconds >= 0:
-        raise ValueError(f"{name} must be 0 seconds or more, not {duration!r}.")
-    return seconds
 
 
 def _in_short(sentences: list[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_tavus.api.errors import TavusError
+from airflow_provider_tavus.triggers import metrics
 
 if TYPE_CHECKING:
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
@@ -53,6 +54,7 @@ class ActiveList:
         ids: set[str] = set()
         rows_seen = 0
         for page_number in range(1, most_pages + 1):
+            metrics.the_list_was_asked()
             call = calls.list_conversations(limit=ROWS_ASKED_FOR, page=page_number, status="active")
             try:
                 page = await self._client.send(call, repeat=False)

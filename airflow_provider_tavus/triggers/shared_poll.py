@@ -9,10 +9,9 @@ it costs a read; that it is on it puts a read off, and never for good.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
+import logging
 import math
-import time
 from collections import Counter
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -23,7 +22,9 @@ from weakref import WeakKeyDictionary
 from airflow_provider_tavus.api.errors import AuthenticationError, RateLimitError, TavusError
 from airflow_provider_tavus.conversations.events import ended_at, has_ended
 from airflow_provider_tavus.hooks.tavus import make_async_client
+from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.active_list import ActiveList, ListFailedError
+from airflow_provider_tavus.triggers.clock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.api.settings import ClientSettings
     from airflow_provider_tavus.conversations.wait import Wait
+    from airflow_provider_tavus.triggers.clock import Clock
+
+log = logging.getLogger(__name__)
 
 READS_IN_FLIGHT = 8
 """How many conversations are read at a time."""
@@ -44,6 +48,9 @@ LONGEST_PENALTY = 60.0
 
 CLOCKS_DIFFER_BY = 2.0
 """Seconds by which Tavus' clock and ours may differ before its list seems late."""
+
+LONGEST_SPREAD = 1.0
+"""Seconds (or one interval, if that is shorter) over which the reads of all who have left the list are spread."""
 
 READING = -1.0
 """The due time of a conversation that is being read at this moment."""
@@ -71,6 +78,8 @@ class Watched:
     """When it was last read by itself."""
     due: float = math.inf
     """When it is to be looked at next."""
+    has_its_turn: bool = False
+    """Whether that is when its turn has come among all that are due, and not when it falls due."""
     waiters: set[Waiter] = field(default_factory=set)
 
     @property
@@ -84,10 +93,12 @@ class SharedPoll:
     Carries out waits together, all over one client.
 
     :param client: opened when the first wait joins and closed when the last one has left.
+    :param clock: the time that the waits' schedules go by.
     """
 
-    def __init__(self, client: AsyncTavusClient) -> None:
+    def __init__(self, client: AsyncTavusClient, clock: Clock | None = None) -> None:
         self._client = client
+        self._clock = clock or WallClock()
         self._waiters: set[Waiter] = set()
         self._intervals: Counter[float] = Counter()
         self._watched: dict[str, Watched] = {}
@@ -101,6 +112,7 @@ class SharedPoll:
         self._listing: asyncio.Task[None] | None = None
         self._next_list = 0.0
         self._list_failures = 0
+        self._next_turn = 0.0
         self._not_before = 0.0
         self._refusals = 0
         self._running: asyncio.Task[None] | None = None
@@ -121,10 +133,12 @@ class SharedPoll:
             wait, asyncio.get_running_loop().create_future(), lambda sentence: own_context.run(tell, sentence)
         )
         self._join(waiter, first_look)
+        metrics.a_wait_began()
         try:
             await waiter.over
         finally:
             self._leave(waiter)
+            metrics.a_wait_is_over()
 
     @property
     def is_idle(self) -> bool:
@@ -176,7 +190,7 @@ class SharedPoll:
             async with self._client:
                 while self._waiters:
                     self._changed.clear()
-                    self._begin_what_is_due(time.time())
+                    self._begin_what_is_due(self._clock.now())
                     await self._sleep()
         except Exception as error:
             # Whatever broke: nobody is to wait for ever.
@@ -198,25 +212,39 @@ class SharedPoll:
             due, _, watched = heapq.heappop(self._queue)
             if due != watched.due or self._watched.get(watched.conversation_id) is not watched:
                 continue  # planned anew meanwhile, or nobody waits for it any more
-            put_off = self._put_off(watched)
-            if put_off > now:
+            if (put_off := self._put_off(watched)) > now:
                 self._plan(watched, put_off)
+                continue
+            if not watched.has_its_turn and (turn := self._take_turn(watched, now)) > now:
+                self._plan(watched, turn, has_its_turn=True)
                 continue
             watched.due = READING
             read = asyncio.create_task(self._read(watched))
             self._reads.add(read)
             read.add_done_callback(self._read_is_done)
 
+    def _take_turn(self, watched: Watched, now: float) -> float:
+        """Return when a read that is due may begin, so that reads spread over the interval however they fell due."""
+        turn = max(now, self._next_turn)
+        self._next_turn = turn + watched.interval / len(self._watched)
+        return turn
+
     async def _sleep(self) -> None:
-        now = time.time()
         moments = []
         if self._queue and len(self._reads) < READS_IN_FLIGHT:
             moments.append(self._queue[0][0])
         if self._listing is None and self._list_is_cheaper:
             moments.append(self._next_list)
-        pause = max(min(moments), self._not_before) - now if moments else None
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), pause if pause is None else max(0.0, pause))
+        alarm = asyncio.create_task(self._wake_at(max(min(moments), self._not_before))) if moments else None
+        try:
+            await self._changed.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+
+    async def _wake_at(self, moment: float) -> None:
+        await self._clock.wait_until(moment)
+        self._changed.set()
 
     def _read_is_done(self, task: asyncio.Task[None]) -> None:
         self._reads.discard(task)
@@ -246,26 +274,35 @@ class SharedPoll:
         try:
             listed = await self._list.ask(most_pages=len(self._active))
         except ListFailedError as failure:
-            self._do_without_list()
+            self._do_without_list(f"it could not be had: {failure.__cause__}")
             self._obey(failure.__cause__)
             return
         if not listed.complete:
-            self._do_without_list()
+            self._do_without_list("it has more pages than there are conversations waited for")
             return
+        if self._list_failures:
+            log.info("The list of active conversations is of use again.")
         self._list_failures = 0
+        have_left = []
         for conversation_id in self._active:
             watched = self._watched[conversation_id]
             if conversation_id in listed.ids:
                 watched.seen_active = now
             elif watched.due != READING:
                 watched.seen_active = -math.inf
-                # At once, but never more often than it would be read without the list: that may be wrong each time.
-                self._plan(watched, max(now, watched.read_at + watched.interval))
+                have_left.append(watched)
+        spread = min(self._tick, LONGEST_SPREAD)
+        for place, watched in enumerate(have_left):
+            # Never more often, though, than it would be read without the list: that may be wrong each time.
+            soon = max(now + spread * place / len(have_left), watched.read_at + watched.interval)
+            self._plan(watched, soon, has_its_turn=True)
 
-    def _do_without_list(self) -> None:
+    def _do_without_list(self, why: str) -> None:
         """Leave it to single reads for a while: the list is asked ever more rarely, and comes back."""
+        if not self._list_failures:
+            log.info("Without the list of active conversations for a while, each one is read by itself: %s", why)
         self._list_failures += 1
-        self._next_list = time.time() + self._tick * min(2**self._list_failures, 32)
+        self._next_list = self._clock.now() + self._tick * min(2**self._list_failures, 32)
 
     def _put_off(self, watched: Watched) -> float:
         """Return until when a read that is due can wait, because the list has said or will say that it is active."""
@@ -281,7 +318,8 @@ class SharedPoll:
     async def _read(self, watched: Watched) -> None:
         from airflow_provider_tavus.api import calls
 
-        began = watched.read_at = time.time()
+        began = watched.read_at = self._clock.now()
+        metrics.a_conversation_was_read()
         call = calls.get_conversation(watched.conversation_id, verbose=True)
         try:
             # Not repeated here: the waits themselves come back, after their intervals.
@@ -305,22 +343,23 @@ class SharedPoll:
         self._active.discard(watched.conversation_id)
         end = ended_at(conversation)
         if end is not None and watched.seen_active > end.timestamp() + self._tick + CLOCKS_DIFFER_BY:
-            # The list still had it when it was long over.
-            self._do_without_list()
+            self._do_without_list("it is late, and had one that was long over")
 
     def _tell(self, watched: Watched, news: Conversation | TavusError, began: float) -> None:
         conversation_id = watched.conversation_id
+        now = self._clock.now()
         for waiter in list(watched.waiters):
             wait = waiter.wait
-            sentence = (
-                wait.missed(conversation_id, news) if isinstance(news, TavusError) else wait.saw(news, time.time())
-            )
+            sentence = wait.missed(conversation_id, news) if isinstance(news, TavusError) else wait.saw(news, now)
             if sentence:
                 waiter.tell(sentence)
-            if wait.schedule.is_over(time.time()):
+            if wait.schedule.is_over(now):
                 waiter.looked_at_last.add(conversation_id)
-            if wait.verdicts[conversation_id].state != "waiting":
+            state = wait.verdicts[conversation_id].state
+            if state != "waiting":
                 self._forget(waiter, conversation_id)
+            if state == "ready" and not isinstance(news, TavusError):
+                metrics.a_wait_woke_up(wait, news, now)
             self._end_if_over(waiter)
         if watched.waiters:
             self._plan(watched, min(waiter.wait.next_look(began) for waiter in watched.waiters))
@@ -342,19 +381,22 @@ class SharedPoll:
         self._active.clear()
         self._queue.clear()
 
-    def _plan(self, watched: Watched, due: float) -> None:
+    def _plan(self, watched: Watched, due: float, *, has_its_turn: bool = False) -> None:
         watched.due = due
+        watched.has_its_turn = has_its_turn
         heapq.heappush(self._queue, (due, next(self._order), watched))
 
     def _obey(self, error: BaseException | None) -> None:
         """Slow all waits down together if Tavus asks for it."""
         if isinstance(error, RateLimitError) or getattr(error, "retry_after", None) is not None:
             asked_for = getattr(error, "retry_after", None)
-            if asked_for is None and time.time() < self._not_before:
+            now = self._clock.now()
+            if asked_for is None and now < self._not_before:
                 return  # one of several that were on their way when the first was refused
-            pause = min(2.0**self._refusals, LONGEST_PENALTY) if asked_for is None else asked_for
+            own_measure = min(self._tick, 1.0) * 2 ** min(self._refusals, 10)
+            pause = min(own_measure, LONGEST_PENALTY) if asked_for is None else asked_for
             self._refusals += 1
-            self._not_before = max(self._not_before, time.time() + pause)
+            self._not_before = max(self._not_before, now + pause)
 
 
 _polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientSettings, asyncio.Task[SharedPoll]]]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from box_process import BoxProcess
     from real_airflow import RealAirflow
 
-MODES = ("poke", "reschedule", "deferrable")
+MODES = ("poke", "reschedule", "deferrable", "from_trigger")
 POKE_INTERVAL = 3
 
 
@@ -35,16 +35,38 @@ def test_a_wait_survives_the_death_of_its_triggerer_and_asks_no_more_often(
     assert len(looks) <= (looks[-1] - began) / POKE_INTERVAL + 2
 
 
+def test_a_wait_that_starts_in_the_triggerer_survives_its_death_and_ends_as_others_do(
+    airflow: RealAirflow, box: BoxProcess
+) -> None:
+    conversation_id = box.add("active")
+    run_id = airflow.trigger("waits_without_a_worker", {"conversation_id": conversation_id})
+    airflow.wait_for_task_state("waits_without_a_worker", run_id, "wait", "deferred")
+    box.wait_for_requests(2, conversation_id=conversation_id)
+
+    airflow.triggerer.kill()
+    airflow.triggerer.start()
+    box.end(conversation_id)
+
+    assert airflow.wait_for_run("waits_without_a_worker", run_id) == "success"
+    # Where it cannot start there, in a mapped task or with an id from another task, it waits all the same.
+    for task_id, map_index in (("wait", -1), ("handed_over", -1), ("mapped", 0)):
+        verdict = airflow.xcom("waits_without_a_worker", run_id, task_id, map_index=map_index)
+        assert (verdict["conversation_id"], verdict["state"]) == (conversation_id, "ready")
+    if airflow.starts_from_trigger:
+        worker_starts = airflow.task_log("waits_without_a_worker", run_id, "wait").count("Filling up the DagBag")
+        assert worker_starts == 1
+
+
 @pytest.mark.long
-def test_the_three_modes_agree_on_a_real_airflow(airflow: RealAirflow, box: BoxProcess) -> None:
+def test_the_modes_agree_on_a_real_airflow(airflow: RealAirflow, box: BoxProcess) -> None:
     conversation_id = box.add({"name": "finished", "seconds": 15})
 
     run_id = airflow.trigger("waits_in_every_mode", {"conversation_id": conversation_id})
     assert airflow.wait_for_run("waits_in_every_mode", run_id) == "success"
 
-    poke, reschedule, deferrable = (airflow.xcom("waits_in_every_mode", run_id, mode) for mode in MODES)
-    assert poke == reschedule == deferrable
-    assert poke["state"] == "ready"
+    verdicts = [airflow.xcom("waits_in_every_mode", run_id, mode) for mode in MODES]
+    assert verdicts[0]["state"] == "ready"
+    assert verdicts == [verdicts[0]] * len(MODES)
 
 
 @pytest.mark.long

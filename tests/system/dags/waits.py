@@ -7,7 +7,7 @@ import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_tavus.operators.conversation import GetConversationOperator
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
@@ -18,6 +18,7 @@ MODES: dict[str, dict[str, Any]] = {
     # A pause in which the scheduler is sure to hear of the worker's end, however busy the machine is.
     "reschedule": {"mode": "reschedule", "deferrable": False, "poke_interval": 6},
     "deferrable": {"deferrable": True},
+    "from_trigger": {"deferrable": True, "start_from_trigger": True},
 }
 
 
@@ -41,6 +42,18 @@ with DAG(dag_id="waits_for_one", start_date=START, schedule=None):
 with DAG(dag_id="waits_too_long", start_date=START, schedule=None, default_args={"retries": 2}):
     for mode, arguments in MODES.items():
         wait(mode, **arguments | {"timeout": 6})
+
+
+with DAG(dag_id="waits_without_a_worker", start_date=START, schedule=None):
+
+    @task
+    def ids(dag_run: Any = None) -> list[str]:
+        return [dag_run.conf["conversation_id"]]
+
+    wait("wait", **MODES["from_trigger"])
+    found = ids()
+    found >> wait("handed_over", conversation_id="{{ ti.xcom_pull(task_ids='ids')[0] }}", **MODES["from_trigger"])
+    ConversationSensor.partial(task_id="mapped", **MODES["from_trigger"]).expand(conversation_id=found)
 
 
 class DyingSensor(ConversationSensor):

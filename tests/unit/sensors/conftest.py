@@ -1,4 +1,4 @@
-"""Carry a sensor out as Airflow would, in each of its three modes, and tell how it ended."""
+"""Carry a sensor out as Airflow would, in each of its modes, and tell how it ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from airflow_provider_tavus.sensors.conversation import ConversationSensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MODES = ("poke", "reschedule", "deferrable")
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke", "deferrable": False},
+    "reschedule": {"mode": "reschedule", "deferrable": False},
+    "deferrable": {"deferrable": True},
+    "from trigger": {"deferrable": True, "start_from_trigger": True},
+}
 
 
 @dataclass
@@ -52,8 +57,7 @@ class End:
 @pytest.fixture
 def carry_out(connect: Callable[..., str]) -> Callable[..., End]:
     def carry_out(mode: str, **arguments: Any) -> End:
-        mode_arguments = {"deferrable": True} if mode == "deferrable" else {"mode": mode, "deferrable": False}
-        sensor = ConversationSensor(task_id="wait", **(mode_arguments | arguments))
+        sensor = ConversationSensor(task_id="wait", **(MODES[mode] | arguments))
         ti = TaskInstance(start_date=datetime.now(UTC))
         executions = Executions(sensor, ti)
         try:
@@ -79,6 +83,8 @@ class Executions:
     count: int = 0
 
     def run(self) -> Any:
+        if self.sensor.start_from_trigger:
+            return self.start_in_the_triggerer()
         while True:
             self.count += 1
             try:
@@ -88,23 +94,34 @@ class Executions:
                 time.sleep(max(0.0, reschedule.reschedule_date.timestamp() - time.time()))
                 self.ti.start_date = datetime.now(UTC)
             except TaskDeferred as deferral:
-                return self.resume(deferral)
+                return self.resume(rebuilt(*deferral.trigger.serialize()), deferral.method_name)
 
-    def resume(self, deferral: TaskDeferred) -> Any:
-        event = asyncio.run(first_event(deferral.trigger))
+    def start_in_the_triggerer(self) -> Any:
+        asked = self.sensor.start_trigger_args
+        assert asked
+        assert asked.trigger_kwargs
+        assert asked.timeout
+        trigger = rebuilt(asked.trigger_cls, asked.trigger_kwargs)
+        trigger.timeout_after = self.ti.start_date + asked.timeout
+        return self.resume(trigger, asked.next_method)
+
+    def resume(self, trigger: Any, method_name: str) -> Any:
+        event = asyncio.run(first_event(trigger))
         self.count += 1
-        return self.sensor.resume_execution(deferral.method_name, {"event": event}, self.context)
+        return self.sensor.resume_execution(method_name, {"event": event}, self.context)
 
     @property
     def context(self) -> Any:
         return {"ti": self.ti}
 
 
-async def first_event(trigger: Any) -> Any:
-    """Run a trigger as a triggerer does: rebuilt from what the database keeps of it."""
-    class_path, arguments = trigger.serialize()
+def rebuilt(class_path: str, arguments: dict[str, Any]) -> Any:
+    """Make a trigger as a triggerer does: from what the database keeps of it."""
     module, _, name = class_path.rpartition(".")
-    rebuilt = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
-    async for event in rebuilt.run():
+    return getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+
+
+async def first_event(trigger: Any) -> Any:
+    async for event in trigger.run():
         return json.loads(json.dumps(event.payload))
     raise AssertionError("The trigger ended without an event.")

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
 from airflow_provider_tavus.testing import Script, TavusBox
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.usefixtures("connect")
+
+STARTS_FROM_TRIGGER = pytest.mark.skipif(
+    not hasattr(BaseTrigger, "render_template_fields"), reason="this Airflow starts no task in the triggerer"
+)
 
 
 class TaskInstance:
@@ -200,6 +205,44 @@ def test_what_is_no_id_is_refused_before_anything_is_sent(conversation_id: Any, 
 def test_arguments_that_cannot_work_are_refused_when_the_dag_is_parsed(arguments: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         sensor(**arguments)
+
+
+def test_a_start_in_the_triggerer_without_deferral_is_refused_when_the_dag_is_parsed() -> None:
+    with pytest.raises(ValueError, match="needs deferrable=True"):
+        ConversationSensor(task_id="wait", conversation_id="c1", deferrable=False, start_from_trigger=True)
+
+
+@STARTS_FROM_TRIGGER
+def test_a_start_in_the_triggerer_hands_on_the_sensors_own_arguments() -> None:
+    sensor = ConversationSensor(
+        task_id="wait",
+        conversation_id="{{ params.one }}",
+        tavus_conn_id="{{ params.connection }}",
+        timeout=100,
+        poke_interval=7,
+        execution_timeout=timedelta(seconds=50),
+        deferrable=True,
+        start_from_trigger=True,
+    )
+
+    assert sensor.start_from_trigger
+    asked = sensor.start_trigger_args
+    assert asked is not None
+    assert asked.timeout == timedelta(seconds=50)
+    assert asked.trigger_kwargs == {
+        "conversation_id": "{{ params.one }}",
+        "wait_for": ["application.transcription_ready"],
+        "grace_period": 600.0,
+        "poll_interval": 7.0,
+        "wait_at_most": 50.0,
+        "deferred_at_most": 50.0,
+        "tavus_conn_id": "{{ params.connection }}",
+        "exponential_backoff": False,
+        "max_wait": None,
+    }
+    # Another sensor's arguments, and those of a mapped one, are not to be found in the class.
+    assert ConversationSensor.start_trigger_args is None
+    assert not ConversationSensor(task_id="other", conversation_id="c1", deferrable=True).start_from_trigger
 
 
 @pytest.mark.parametrize("wait_for", ["transcription_ready", "['application.transcription_ready']", [None]], ids=repr)

@@ -1,4 +1,4 @@
-"""Where a sensor waits changes nothing else: every case, in all three modes."""
+"""Where a sensor waits changes nothing else: every case, in every mode."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_tavus.testing import Script, Shape, TavusBox, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MODES = ("poke", "reschedule", "deferrable")
+# Only from 3.3 on does Airflow start a task in the triggerer.
+FROM_TRIGGER = ("from trigger",) if hasattr(BaseTrigger, "render_template_fields") else ()
+MODES = ("poke", "reschedule", "deferrable", *FROM_TRIGGER)
 POKE_INTERVAL = 0.1
 TIMEOUT = 0.6
 

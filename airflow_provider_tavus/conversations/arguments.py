@@ -1,0 +1,53 @@
+"""What users may write as the arguments of a wait, brought into the one form that a wait works with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from airflow_provider_tavus.api.errors import InvalidArgumentError
+from airflow_provider_tavus.api.ids import checked_conversation_id
+from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
+
+
+def checked_ids(conversation_id: str | Iterable[str]) -> tuple[str, ...]:
+    """
+    Return the ids in one id or a list of them, each once.
+
+    :raises InvalidArgumentError: if one of them cannot be an id.
+    """
+    if not isinstance(conversation_id, str) and not isinstance(conversation_id, Iterable):
+        raise InvalidArgumentError(
+            f"conversation_id must be an id or a list of ids, not {type(conversation_id).__name__}."
+        )
+    ids = (conversation_id,) if isinstance(conversation_id, str) else conversation_id
+    return tuple(dict.fromkeys(checked_conversation_id(one) for one in ids))
+
+
+def checked_event_types(wait_for: str | Iterable[str]) -> tuple[str, ...]:
+    """
+    Return the event types in one name or a list of them.
+
+    :raises InvalidArgumentError: if one of them cannot be an event type.
+    """
+    event_types = (wait_for,) if isinstance(wait_for, str) else tuple(wait_for)
+    for event_type in event_types:
+        # The set of types is open, but each has its source in front: a name without it would be waited for in vain.
+        if not isinstance(event_type, str) or "." not in event_type or event_type.lstrip().startswith(("[", "(")):
+            raise InvalidArgumentError(
+                f"{event_type!r} in wait_for is no event type: pass names such as {TRANSCRIPTION_READY!r}."
+            )
+    return event_types
+
+
+def seconds(name: str, duration: float | timedelta) -> float:
+    """
+    Return a duration in seconds.
+
+    :param name: the argument's name, for the error.
+    :raises ValueError: if it is negative.
+    """
+    in_seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    if not in_seconds >= 0:
+        raise ValueError(f"{name} must be 0 seconds or more, not {duration!r}.")
+    return in_seconds

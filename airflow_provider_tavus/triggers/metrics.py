@@ -1,0 +1,44 @@
+"""What a triggerer tells of its waits through Airflow's metrics (StatsD or OpenTelemetry, as Airflow is set up)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import Stats
+
+from airflow_provider_tavus.conversations.events import ended_at, latest_event
+
+if TYPE_CHECKING:
+    from airflow_provider_tavus.api.models import Conversation
+    from airflow_provider_tavus.conversations.wait import Wait
+
+
+def a_wait_began() -> None:
+    """Count a wait that has joined a poll."""
+    Stats.incr("tavus.waits.began")
+
+
+def a_wait_is_over() -> None:
+    """Count a wait that has left its poll, for whatever reason."""
+    Stats.incr("tavus.waits.over")
+
+
+def the_list_was_asked() -> None:
+    """Count a request for a page of the list of active conversations."""
+    Stats.incr("tavus.polls")
+
+
+def a_conversation_was_read() -> None:
+    """Count a request for one conversation."""
+    Stats.incr("tavus.reads")
+
+
+def a_wait_woke_up(wait: Wait, conversation: Conversation, now: float) -> None:
+    """Tell how long after the last event that was waited for the wait came to know, if it happened meanwhile."""
+    events = [latest_event(conversation, event_type) for event_type in wait.wait_for]
+    times = [event.timestamp for event in events if event and event.timestamp]
+    if end := ended_at(conversation):
+        times.append(end)
+    if times and (last := max(times).timestamp()) >= wait.schedule.started_at:
+        Stats.timing("tavus.wake_up_latency", timedelta(seconds=max(0.0, now - last)))
