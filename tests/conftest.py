@@ -54,7 +54,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     """Give tests that share something costly to one worker, and any other to the next that is free."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class SharedThings(LoadScopeScheduling):
+    class SharedThings(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             fitting = [beginning for beginning in TO_ONE_WORKER if nodeid.startswith(beginning)]
             return TO_ONE_WORKER[max(fitting, key=len)] if fitting else nodeid

@@ -50,11 +50,10 @@ def does_as_the_document_says(case: schemathesis.Case[Any], box: TavusBox) -> No
 
 # One test for each call, under a name of its own: parametrized over all calls, they would share one id, and of tests
 # with the same id only one runs where several workers share the tests.
-for call in schema.get_all_operations():
-    name = re.sub(r"\W+", "_", call.ok().label).strip("_").lower()
-    globals()[f"test_{name}_does_as_the_document_says"] = schema.include(name=call.ok().label).parametrize()(
-        does_as_the_document_says
-    )
+for path, methods in document()["paths"].items():
+    for method in [key for key in methods if key != "parameters"]:
+        name = re.sub(r"\W+", "_", f"test_{method}{path}/does_as_the_document_says")
+        globals()[name] = schema.include(path=path, method=method).parametrize()(does_as_the_document_says)
 
 
 def test_every_read_and_row_of_a_varied_world_is_as_the_document_says(box: TavusBox) -> None:
