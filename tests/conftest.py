@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -41,6 +42,15 @@ TO_ONE_WORKER = {
     "tests/unit/testing/test_box_with_tavus_cli.py": "the vendor's client",
 }
 """Tests that share something costly, by the beginning of their ids: the longest that fits counts."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let a run that is told to terminate end what its workers have started, and give them the time they need."""
+    from xdist.workermanage import NodeManager
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    NodeManager.EXIT_TIMEOUT = 30
 
 
 @pytest.hookimpl(optionalhook=True)
