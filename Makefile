@@ -30,8 +30,8 @@ demo: setup ## a wait for a conversation, live, on a real Airflow (KEEP=1 leaves
 demo-stop: setup ## ends what `make demo KEEP=1` left up
 	@$(BIN)/python dev/demo.py --stop
 
-test: setup ## unit, contract and system tests on the newest Airflow; PYTEST_ARGS="-k …" is passed on
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup ## unit, contract and system tests on the newest Airflow; PYTEST_ARGS="-k …" is passed on (-n 0: one by one)
+	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .

@@ -125,8 +125,10 @@ IMPORTED_ONCE = {
 }
 
 
-async def measure(contender: str, ready_at: dict[str, float], box: str, key: str, interval: float) -> dict[str, float]:
-    """Let a contender wait for all, and tell what that took; times in seconds."""
+async def measure(
+    contender: str, begin: float, ready_at: dict[str, float], box: str, key: str, interval: float
+) -> dict[str, float]:
+    """Let a contender wait for all from ``begin`` on (epoch seconds), and tell what that took; times in seconds."""
     wait_for = CONTENDERS[contender]
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32))
     lateness: list[float] = []
@@ -146,6 +148,7 @@ async def measure(contender: str, ready_at: dict[str, float], box: str, key: str
     # What is imported once is not the cost of waiting.
     for module in IMPORTED_ONCE[contender]:
         importlib.import_module(module)
+    await asyncio.sleep(max(0.0, begin - time.time()))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     cpu = time.process_time()
     ticking = asyncio.create_task(tick())
@@ -179,7 +182,7 @@ def run_contender(contender: str, waits: int, interval: float, first_end: float,
             "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
         }
-        asked = json.dumps([contender, ready_at, box.address, box.api_key, interval])
+        asked = json.dumps([contender, now, ready_at, box.address, box.api_key, interval])
         child = subprocess.run(
             [sys.executable, __file__, "--child"],
             input=asked,

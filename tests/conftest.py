@@ -5,9 +5,17 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
+from collections import Counter
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 # A noisy machine is no failing test.
 settings.register_profile("project", deadline=None)
@@ -23,3 +31,49 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME}/airflow.db",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
 }
+
+TO_ONE_WORKER = {
+    # Two Airflows, each for about half of the time that all system tests take: one alone would be the last to end.
+    "tests/system/": "an Airflow",
+    "tests/system/test_documents.py": "another Airflow",
+    "tests/system/test_examples.py": "another Airflow",
+    # What these build, they build once.
+    "tests/package/test_distribution.py": "the distributions",
+    "tests/unit/testing/test_box_with_tavus_cli.py": "the vendor's client",
+}
+"""Tests that share something costly, by the beginning of their ids: the longest that fits counts."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let a run that is told to terminate end what its workers have started, and give them the time they need."""
+    from xdist.workermanage import NodeManager
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    NodeManager.EXIT_TIMEOUT = 30
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Let `-n auto` run more tests at a time than there are cores: most of them wait most of the time."""
+    return (os.cpu_count() or 1) + 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Give tests that share something costly to one worker, and any other to the next that is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class SharedThings(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            fitting = [beginning for beginning in TO_ONE_WORKER if nodeid.startswith(beginning)]
+            return TO_ONE_WORKER[max(fitting, key=len)] if fitting else nodeid
+
+    return SharedThings(config, log) if config.getoption("dist") == "load" else None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse two tests with one id: of those, only one would run where several workers share the tests."""
+    times = Counter(item.nodeid for item in session.items)
+    if twice := [nodeid for nodeid, count in times.items() if count > 1]:
+        raise pytest.UsageError(f"More than one test is called {', '.join(twice)}.")

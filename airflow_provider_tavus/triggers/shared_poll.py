@@ -12,7 +12,7 @@ import asyncio
 import heapq
 import logging
 import math
-from collections import Counter
+from collections import Counter, deque
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from itertools import count
@@ -49,11 +49,11 @@ LONGEST_PENALTY = 60.0
 CLOCKS_DIFFER_BY = 2.0
 """Seconds by which Tavus' clock and ours may differ before its list seems late."""
 
-LONGEST_SPREAD = 1.0
+LONGEST_SPREAD = 0.5
 """Seconds (or one interval, if that is shorter) over which the reads of all who have left the list are spread."""
 
 READING = -1.0
-"""The due time of a conversation that is being read at this moment."""
+"""The due time of a conversation that is being read, or whose turn has come."""
 
 
 @dataclass(eq=False, slots=True)
@@ -79,7 +79,7 @@ class Watched:
     due: float = math.inf
     """When it is to be looked at next."""
     has_its_turn: bool = False
-    """Whether that is when its turn has come among all that are due, and not when it falls due."""
+    """Whether ``due`` is its turn among many that fell due together."""
     waiters: set[Waiter] = field(default_factory=set)
 
     @property
@@ -106,13 +106,13 @@ class SharedPoll:
         """Whom no read has found ended yet: for them, the list can stand in for a read."""
         self._queue: list[tuple[float, int, Watched]] = []
         self._order = count()
+        self._next_to_read: deque[Watched] = deque()
         self._changed = asyncio.Event()
         self._reads: set[asyncio.Task[None]] = set()
         self._list = ActiveList(client)
         self._listing: asyncio.Task[None] | None = None
         self._next_list = 0.0
         self._list_failures = 0
-        self._next_turn = 0.0
         self._not_before = 0.0
         self._refusals = 0
         self._running: asyncio.Task[None] | None = None
@@ -160,6 +160,9 @@ class SharedPoll:
                 self._plan(watched, first_look)
         if not waiter.wait.undecided:
             waiter.over.set_result(None)
+        if not self._list_failures:
+            # It may be in more of a hurry than those for whom the list was to be asked next.
+            self._next_list = min(self._next_list, self._clock.now() + self._tick)
         if self._running is None:
             # It outlives whoever happens to be the first, and is not to write into that one's log.
             self._running = asyncio.create_task(self._run(), context=Context())
@@ -208,30 +211,45 @@ class SharedPoll:
         if self._listing is None and self._list_is_cheaper and now >= self._next_list:
             self._listing = asyncio.create_task(self._ask_list(now))
             self._listing.add_done_callback(self._list_is_done)
-        while self._queue and self._queue[0][0] <= now and len(self._reads) < READS_IN_FLIGHT:
+        self._take_turns(now)
+        while self._next_to_read and len(self._reads) < READS_IN_FLIGHT:
+            watched = self._next_to_read.popleft()
+            if self._watched.get(watched.conversation_id) is watched:
+                read = asyncio.create_task(self._read(watched))
+                self._reads.add(read)
+                read.add_done_callback(self._read_is_done)
+
+    def _take_turns(self, now: float) -> None:
+        """Let those who are due be read next, or spread them if they are many that fell due together."""
+        have_their_turn: list[Watched] = []
+        fell_due: list[Watched] = []
+        while self._queue and self._queue[0][0] <= now:
             due, _, watched = heapq.heappop(self._queue)
             if due != watched.due or self._watched.get(watched.conversation_id) is not watched:
                 continue  # planned anew meanwhile, or nobody waits for it any more
             if (put_off := self._put_off(watched)) > now:
                 self._plan(watched, put_off)
-                continue
-            if not watched.has_its_turn and (turn := self._take_turn(watched, now)) > now:
-                self._plan(watched, turn, has_its_turn=True)
-                continue
-            watched.due = READING
-            read = asyncio.create_task(self._read(watched))
-            self._reads.add(read)
-            read.add_done_callback(self._read_is_done)
+            else:
+                # At once: it may be in the queue once more, planned for the same moment.
+                watched.due = READING
+                (have_their_turn if watched.has_its_turn else fell_due).append(watched)
+        if len(fell_due) > READS_IN_FLIGHT:
+            self._spread(fell_due, now)
+        else:
+            have_their_turn += fell_due
+        self._next_to_read += have_their_turn
 
-    def _take_turn(self, watched: Watched, now: float) -> float:
-        """Return when a read that is due may begin, so that reads spread over the interval however they fell due."""
-        turn = max(now, self._next_turn)
-        self._next_turn = turn + watched.interval / len(self._watched)
-        return turn
+    def _spread(self, many: list[Watched], now: float, longest: float = math.inf) -> None:
+        """Let each have its turn within its interval, or within ``longest`` seconds, and none before it may be read."""
+        for place, watched in enumerate(many):
+            turn = now + min(watched.interval, longest) * place / len(many)
+            turn = max(turn, watched.read_at + watched.interval)
+            if not (watched.has_its_turn and watched.due <= turn):
+                self._plan(watched, turn, has_its_turn=True)
 
     async def _sleep(self) -> None:
         moments = []
-        if self._queue and len(self._reads) < READS_IN_FLIGHT:
+        if self._queue:
             moments.append(self._queue[0][0])
         if self._listing is None and self._list_is_cheaper:
             moments.append(self._next_list)
@@ -291,18 +309,17 @@ class SharedPoll:
             elif watched.due != READING:
                 watched.seen_active = -math.inf
                 have_left.append(watched)
-        spread = min(self._tick, LONGEST_SPREAD)
-        for place, watched in enumerate(have_left):
-            # Never more often, though, than it would be read without the list: that may be wrong each time.
-            soon = max(now + spread * place / len(have_left), watched.read_at + watched.interval)
-            self._plan(watched, soon, has_its_turn=True)
+        # Soon, but never more often than they would be read without the list: that may be wrong each time.
+        self._spread(have_left, now, longest=LONGEST_SPREAD)
 
     def _do_without_list(self, why: str) -> None:
         """Leave it to single reads for a while: the list is asked ever more rarely, and comes back."""
+        now = self._clock.now()
         if not self._list_failures:
             log.info("Without the list of active conversations for a while, each one is read by itself: %s", why)
+            self._spread([self._watched[one] for one in self._active if self._watched[one].due != READING], now)
         self._list_failures += 1
-        self._next_list = self._clock.now() + self._tick * min(2**self._list_failures, 32)
+        self._next_list = now + self._tick * min(2**self._list_failures, 32)
 
     def _put_off(self, watched: Watched) -> float:
         """Return until when a read that is due can wait, because the list has said or will say that it is active."""
@@ -380,6 +397,7 @@ class SharedPoll:
         self._watched.clear()
         self._active.clear()
         self._queue.clear()
+        self._next_to_read.clear()
 
     def _plan(self, watched: Watched, due: float, *, has_its_turn: bool = False) -> None:
         watched.due = due
@@ -431,4 +449,5 @@ def _is_used(opening: asyncio.Task[SharedPoll]) -> bool:
 
 async def _open_poll(settings: ClientSettings) -> SharedPoll:
     # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
+    await asyncio.to_thread(metrics.prepare)
     return SharedPoll(await asyncio.to_thread(make_async_client, settings))

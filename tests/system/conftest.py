@@ -9,6 +9,7 @@ import pytest
 from box_process import BoxProcess
 from real_airflow import RealAirflow
 from snippets import write_dags
+from statsd_listener import StatsdListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,16 @@ def box(running_box: BoxProcess) -> Iterator[BoxProcess]:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory, running_box: BoxProcess) -> Iterator[RealAirflow]:
+def statsd() -> Iterator[StatsdListener]:
+    """Where the running Airflow sends its metrics."""
+    with StatsdListener() as listener:
+        yield listener
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, running_box: BoxProcess, statsd: StatsdListener
+) -> Iterator[RealAirflow]:
     """A running Airflow with the examples, the DAGs of the system tests and those that the documents show."""
     directory = tmp_path_factory.mktemp("airflow")
     documents = write_dags(tmp_path_factory.mktemp("documents"))
@@ -54,5 +64,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, running_box: BoxProcess) -
         "tavus_default": running_box.connection,
         "tavus_wrong_key": running_box.connection | {"password": "wrong-canary-key-5e0b"},
     }
-    with RealAirflow(directory, dag_folders=folders, connections=connections) as running:
+    with RealAirflow(
+        directory, dag_folders=folders, connections=connections, environment=statsd.airflow_settings
+    ) as running:
         yield running

@@ -57,10 +57,12 @@ def test_no_documented_dag_has_an_import_error(airflow: RealAirflow) -> None:
 @pytest.mark.long
 def test_the_documented_commands_make_the_connections_that_they_tell_of(airflow: RealAirflow, tmp_path: Path) -> None:
     # No other test sees them: the connections in the environment go first.
-    for arguments in AIRFLOW_COMMANDS:
-        if arguments[:2] == ["connections", "add"] and arguments[2] not in exported(airflow, tmp_path):
-            added = airflow.command(*arguments)
-            assert added.returncode == 0, added.stdout + added.stderr
+    # Two documents show the same one.
+    for arguments in dict.fromkeys(map(tuple, AIRFLOW_COMMANDS)):
+        if arguments[:2] != ("connections", "add"):
+            continue
+        added = airflow.command(*arguments)
+        assert added.returncode == 0, added.stdout + added.stderr
 
     there = exported(airflow, tmp_path)
     for conn_id in ("tavus_default", "tavus_behind_proxy"):

@@ -15,7 +15,8 @@ from airflow_provider_tavus.sensors.conversation import ConversationSensor
 START = datetime(2025, 1, 1, tzinfo=UTC)
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke", "deferrable": False},
-    "reschedule": {"mode": "reschedule", "deferrable": False},
+    # A pause in which the scheduler is sure to hear of the worker's end, however busy the machine is.
+    "reschedule": {"mode": "reschedule", "deferrable": False, "poke_interval": 6},
     "deferrable": {"deferrable": True},
     "from_trigger": {"deferrable": True, "start_from_trigger": True},
 }
