@@ -38,6 +38,11 @@ class Run:
     def wait_for_deferral(self) -> None:
         self.airflow.wait_for_task_state(self.dag_id, self.run_id, "create", "deferred", timeout=90)
 
+    def wait_for_the_trigger(self) -> None:
+        """Wait until the triggerer has begun: it looks after the worker has created the conversation and looked."""
+        self.wait_for_deferral()
+        self.box.wait_for_requests(1 + 1 + 1)
+
     def succeeds_with_one_conversation(self) -> str:
         assert self.airflow.wait_for_run(self.dag_id, self.run_id, timeout=240) == "success", self.log()
         (conversation_id,) = self.conversations()
@@ -77,8 +82,7 @@ def test_no_call_is_ended_when_its_trigger_is_handed_to_another_triggerer(
     airflow: RealAirflow, box: BoxProcess
 ) -> None:
     run = Run(airflow, box, "creates_and_waits", seconds=60)
-    run.wait_for_deferral()
-    time.sleep(3)
+    run.wait_for_the_trigger()
     first = airflow.triggerer
     assert first.pid is not None
 
@@ -109,8 +113,7 @@ def test_a_wait_that_is_marked_failed_ends_its_call_if_its_author_wants_that(
     if not airflow.keeps_task_state:
         pytest.skip("this Airflow does not tell a trigger why it is stopped")
     run = Run(airflow, box, "creates_and_waits", seconds=600, token="canary-token-77b1")
-    run.wait_for_deferral()
-    time.sleep(3)
+    run.wait_for_the_trigger()
 
     airflow.rest.mark_failed(run.dag_id, run.run_id, "create")
     box.wait_for_requests(1, route="end", timeout=30)
