@@ -146,6 +146,21 @@ async def test_a_list_too_long_to_be_worth_it_is_not_read_to_its_end(box: TavusB
     assert box.count("list") <= 3 * 3
 
 
+async def test_a_list_that_was_too_long_for_a_few_is_asked_as_soon_as_there_are_many(box: TavusBox) -> None:
+    calls(box, 30, 60.0)
+    box.trouble("list_cap", limit=5)
+    waits = [wait_for(one) for one in calls(box, 3, 4.0)]
+    await asyncio.sleep(8 * INTERVAL)
+    waits += [wait_for(one) for one in calls(box, 30, 2.4)]
+    await asyncio.sleep(3 * INTERVAL)
+    box.forget_requests()
+    await asyncio.sleep(2 * INTERVAL)
+
+    assert box.count("get") == 0
+    assert box.count("list") > 0
+    assert await ends(waits) == [("done", "ready")] * 33
+
+
 async def test_what_tavus_asks_of_one_is_obeyed_by_all(box: TavusBox) -> None:
     box.trouble(route="get", status=429, retry_after=1, times=1)
     box.trouble(route="list", status=500)
