@@ -16,7 +16,16 @@ def get_provider_info() -> dict[str, object]:
         ],
         "hooks": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.hooks.tavus"]}],
         "operators": [
-            {"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.operators.conversation"]}
+            {
+                "integration-name": "Tavus",
+                "python-modules": [
+                    "airflow_provider_tavus.operators.conversation",
+                    "airflow_provider_tavus.operators.create_conversation",
+                    "airflow_provider_tavus.operators.delete_conversation",
+                    "airflow_provider_tavus.operators.end_conversation",
+                    "airflow_provider_tavus.operators.list_conversations",
+                ],
+            }
         ],
         "sensors": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.sensors.conversation"]}],
         "triggers": [
@@ -25,6 +34,7 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": [
                     "airflow_provider_tavus.triggers.conversation",
                     "airflow_provider_tavus.triggers.conversation_sensor",
+                    "airflow_provider_tavus.triggers.created_conversation",
                 ],
             }
         ],

@@ -85,6 +85,21 @@ class BoxProcess:
         """Have it answer reads of a conversation with exactly this body."""
         self.steer("PUT", f"conversations/{conversation_id}/raw", body)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """All conversations, as the list call gives them."""
+        rows: list[dict[str, Any]] = []
+        while page := self._page(len(rows) // 100 + 1):
+            rows += page
+            if len(page) < 100:
+                break
+        return rows
+
+    def _page(self, number: int) -> list[dict[str, Any]]:
+        address = f"{self.address}/v2/conversations?limit=100&page={number}"
+        request = urllib.request.Request(address, headers={"x-api-key": self.api_key})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return list(json.load(answer)["data"])
+
     def requests(self, **which: Any) -> list[dict[str, Any]]:
         """The requests that came, oldest first; those of a `conversation_id`, `route`, `status`, `since` …"""
         found = self.steer("GET", f"requests?{urlencode(which)}")

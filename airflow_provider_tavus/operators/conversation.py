@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED
+from airflow_provider_tavus.conversations.secrets import checked_include
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.links.conversation import ConversationLink
@@ -50,13 +50,9 @@ class GetConversationOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if unknown := {include} if isinstance(include, str) else set(include) - LEFT_OUT_UNLESS_NAMED:
-            raise ValueError(
-                f"include must be a list of names out of {sorted(LEFT_OUT_UNLESS_NAMED)}, not {sorted(unknown)}."
-            )
         self.conversation_id = conversation_id
         self.verbose = verbose
-        self.include = include
+        self.include = checked_include(include)
         self.tavus_conn_id = tavus_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    AirflowTaskTimeout,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
 
 from airflow_provider_tavus.api.errors import TavusError
-from airflow_provider_tavus.conversations.arguments import checked_event_types, checked_ids, seconds
+from airflow_provider_tavus.conversations.arguments import seconds
 from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
-from airflow_provider_tavus.conversations.readiness import Verdict
-from airflow_provider_tavus.conversations.schedule import Schedule
-from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.links.conversation import ConversationLink
-from airflow_provider_tavus.sensors.first_start import first_started_at
 from airflow_provider_tavus.sensors.start_from_trigger import can_start_in_the_triggerer
+from airflow_provider_tavus.sensors.waiting import (
+    TRIGGERER_MARGIN,
+    OnMissing,
+    WaitsForConversations,
+    checked_on_missing,
+    checked_poke_interval,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,13 +35,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import StartTriggerArgs
 
-OnMissing = Literal["fail", "skip", "succeed"]
-
-TRIGGERER_MARGIN = 60.0
-"""Seconds beyond the last look after which the scheduler ends a deferral that no triggerer ended."""
+    from airflow_provider_tavus.conversations.wait import Wait
 
 
-class ConversationSensor(BaseSensorOperator):
+class ConversationSensor(WaitsForConversations, BaseSensorOperator):
     """
     Wait until conversations have ended and every wanted event of theirs is there.
 
@@ -91,13 +89,10 @@ class ConversationSensor(BaseSensorOperator):
         self.conversation_id = conversation_id
         self.wait_for = wait_for
         self.grace_period = seconds("grace_period", grace_period)
-        self.on_missing = on_missing
+        self.on_missing = checked_on_missing(on_missing)
         self.deferrable = deferrable
         self.tavus_conn_id = tavus_conn_id
-        if on_missing not in {"fail", "skip", "succeed"}:
-            raise ValueError(f"on_missing must be 'fail', 'skip' or 'succeed', not {on_missing!r}.")
-        if self.poke_interval <= 0:
-            raise ValueError("poke_interval must be above 0: Tavus is not to be asked without a pause.")
+        checked_poke_interval(self.poke_interval)
         if start_from_trigger and not deferrable:
             raise ValueError("start_from_trigger needs deferrable=True: it is the triggerer that waits.")
         # On the instance, never on the class: mapped tasks, whose instances only a worker makes, read it there.
@@ -110,30 +105,12 @@ class ConversationSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Look until every conversation has its verdict, and return the verdicts."""
         with self._ending_as_asked():
-            wait = self._wait(context)
-            self._push_id(context)
-            with closing(TavusHook(self.tavus_conn_id)) as hook:
-                while True:
-                    looked_at = time.time()
-                    self._look(hook, wait)
-                    if not wait.undecided:
-                        return self._conclude(context, wait.results())
-                    if wait.schedule.is_over(time.time()):
-                        self._time_out(context, wait.results())
-                    self._pause(wait, wait.next_look(looked_at))
+            return self._wait_until_decided(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Conclude from the event of a :class:`~airflow_provider_tavus.triggers.conversation.ConversationTrigger`."""
-        status = event.get("status") if isinstance(event, dict) else None
         with self._ending_as_asked():
-            self._push_id(context)
-            if event is not None and status == "error":
-                raise TavusError(event["message"])
-            if event is not None and status == "timeout":
-                self._time_out(context, event["conversations"])
-            if event is not None and status == "done":
-                return self._conclude(context, event["conversations"])
-            raise TavusError(f"The trigger ended with {status!r}, which this version of the sensor does not know.")
+            return self._go_on_from(context, event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral; if no triggerer ended it in time, look one last time."""
@@ -151,83 +128,12 @@ class ConversationSensor(BaseSensorOperator):
             self._look(hook, wait)
         return PokeReturnValue(not wait.undecided, xcom_value=self._shaped(wait.results()))
 
-    def _wait(self, context: Context) -> Wait:
-        started_at = first_started_at(context)
-        deadline = started_at + self.timeout
-        if self.deferrable and self.execution_timeout is not None:
-            # Airflow ends a task that waits in a worker by its execution_timeout, but not one that is deferred.
-            deadline = min(deadline, time.time() + self.execution_timeout.total_seconds())
-        return Wait(
-            conversation_ids=checked_ids(self.conversation_id),
-            wait_for=checked_event_types(self.wait_for),
-            grace_period=self.grace_period,
-            schedule=Schedule(
-                started_at=started_at,
-                interval=self.poke_interval,
-                deadline=deadline,
-                exponential_backoff=self.exponential_backoff,
-                longest_interval=self._longest_interval,
-            ),
-        )
-
-    @property
-    def _longest_interval(self) -> float | None:
-        return None if self.max_wait is None else seconds("max_wait", self.max_wait)
-
-    def _look(self, hook: TavusHook, wait: Wait) -> None:
-        from airflow_provider_tavus.api import calls
-
-        for conversation_id in wait.undecided:
-            try:
-                # Not repeated here: the wait itself comes back, after its interval.
-                conversation = hook.send(calls.get_conversation(conversation_id, verbose=True), repeat=False)
-            except TavusError as error:
-                news = wait.missed(conversation_id, error)
-            else:
-                news = wait.saw(conversation, time.time())
-            if news:
-                self.log.info("%s", news)
-            if wait.failure:
-                raise wait.failure
-
-    def _last_look(self, context: Context) -> Any:
-        wait = self._wait(context)
-        with closing(TavusHook(self.tavus_conn_id)) as hook:
-            self._look(hook, wait)
-        if wait.undecided:
-            self._time_out(context, wait.results())
-        return self._conclude(context, wait.results())
-
     def _pause(self, wait: Wait, next_look: float) -> None:
-        if self.deferrable:
-            self._defer(wait, next_look)
-        if self.reschedule:
+        if self.reschedule and not self.deferrable:
             from airflow.exceptions import AirflowRescheduleException
 
             raise AirflowRescheduleException(datetime.fromtimestamp(next_look, UTC))
-        time.sleep(max(0.0, next_look - time.time()))
-
-    def _defer(self, wait: Wait, next_look: float) -> NoReturn:
-        from airflow_provider_tavus.triggers.conversation import ConversationTrigger
-
-        schedule = wait.schedule
-        longest = schedule.deadline - time.time() + schedule.interval + TRIGGERER_MARGIN
-        self.defer(
-            trigger=ConversationTrigger(
-                conversation_ids=wait.conversation_ids,
-                wait_for=wait.wait_for,
-                grace_period=wait.grace_period,
-                poll_interval=schedule.interval,
-                deadline=schedule.deadline,
-                tavus_conn_id=self.tavus_conn_id,
-                started_at=schedule.started_at,
-                next_look=next_look,
-                exponential_backoff=schedule.exponential_backoff,
-                max_wait=schedule.longest_interval,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=longest),
-        )
+        super()._pause(wait, next_look)
 
     def _start_trigger_args(self) -> StartTriggerArgs:
         from airflow.triggers.base import StartTriggerArgs
@@ -256,22 +162,12 @@ class ConversationSensor(BaseSensorOperator):
         )
 
     def _conclude(self, context: Context, results: list[dict[str, Any]]) -> Any:
-        never = [str(Verdict.from_plain(result)) for result in results if result["state"] == "never"]
-        if not never or self.on_missing == "succeed":
-            return self._shaped(results)
-        self._push_results(context, results)
-        if self.on_missing == "skip" or self.soft_fail:
-            raise AirflowSkipException(_in_short(never))
-        raise AirflowFailException(_in_short(never))
-
-    def _time_out(self, context: Context, results: list[dict[str, Any]]) -> NoReturn:
-        self._push_results(context, results)
-        waiting = [str(Verdict.from_plain(result)) for result in results if result["state"] == "waiting"]
-        if self.deferrable and self.execution_timeout and self.execution_timeout.total_seconds() < self.timeout:
-            raise AirflowTaskTimeout(
-                f"Timed out after the execution_timeout of {self.execution_timeout}. {_in_short(waiting)}"
-            )
-        raise AirflowSensorTimeout(f"Timed out after {self.timeout:g} s. {_in_short(waiting)}")
+        try:
+            return super()._conclude(context, results)
+        except AirflowFailException as failure:
+            if self.soft_fail:
+                raise AirflowSkipException(str(failure)) from None
+            raise
 
     @contextmanager
     def _ending_as_asked(self) -> Iterator[None]:
@@ -287,21 +183,3 @@ class ConversationSensor(BaseSensorOperator):
             if isinstance(error, TavusError):
                 raise AirflowFailException(str(error)) from error
             raise
-
-    def _push_id(self, context: Context) -> None:
-        if isinstance(self.conversation_id, str):
-            context["ti"].xcom_push(key="conversation_id", value=self.conversation_id)
-
-    def _push_results(self, context: Context, results: list[dict[str, Any]]) -> None:
-        # A task that fails or is skipped returns nothing, and downstream would not learn why.
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key="return_value", value=self._shaped(results))
-
-    def _shaped(self, results: list[dict[str, Any]]) -> Any:
-        return results[0] if isinstance(self.conversation_id, str) else results
-
-
-def _in_short(sentences: list[str]) -> str:
-    shown = 5
-    more = f" And {len(sentences) - shown} more." if len(sentences) > shown else ""
-    return " ".join(sentences[:shown]) + more

@@ -1,0 +1,149 @@
+"""The operator that lists conversations."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_tavus.api.errors import InvalidArgumentError
+from airflow_provider_tavus.conversations.secrets import checked_include
+from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
+from airflow_provider_tavus.hooks.tavus import TavusHook
+from airflow_provider_tavus.links.conversation import ConversationLink
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_tavus.api.models import Conversation
+
+
+class ListConversationsOperator(BaseOperator):
+    """
+    List the conversations that all filters let pass, oldest first.
+
+    Returns their ids, ready for ``expand``, or rows in the shape of
+    :func:`airflow_provider_tavus.conversations.plain.as_plain`, without transcripts. The list is read until nothing
+    is missing, although its pages shift while they are read.
+
+    .. seealso:: https://docs.tavus.io/api-reference/conversations/get-conversations
+
+    :param status: ``active`` or ``ended``; None for all (templated).
+    :param created_after: a datetime or ISO 8601 text, in UTC if it says no zone: conversations created then or
+        later (templated).
+    :param created_before: likewise, conversations created before then (templated).
+    :param conversation_name: a pattern for the whole name with ``*`` and ``?``, such as ``"Interview *"`` (templated).
+    :param pal_id: conversations with this PAL, which was called persona (templated).
+    :param face_id: conversations with this face, which was called replica (templated).
+    :param returns: ``ids`` or ``rows``.
+    :param include: names of fields that rows keep of ``conversation_url`` and ``callback_url``, which are left out
+        because whoever reads them can enter the room or post in the user's name.
+    :param max_conversations: if more pass the filters, the task fails. Airflow maps a task over 1,024 at most,
+        unless ``[core] max_map_length`` says otherwise.
+    :param tavus_conn_id: the Airflow connection to use (templated).
+    """
+
+    template_fields: Sequence[str] = (
+        "status",
+        "created_after",
+        "created_before",
+        "conversation_name",
+        "pal_id",
+        "face_id",
+        "tavus_conn_id",
+    )
+    operator_extra_links = (ConversationLink(),)
+    ui_color = "#e8e4f8"
+
+    def __init__(
+        self,
+        *,
+        status: str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        conversation_name: str | None = None,
+        pal_id: str | None = None,
+        face_id: str | None = None,
+        returns: Literal["ids", "rows"] = "ids",
+        include: Collection[str] = (),
+        max_conversations: int = 1000,
+        tavus_conn_id: str = TavusHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if returns not in {"ids", "rows"}:
+            raise ValueError(f"returns must be 'ids' or 'rows', not {returns!r}.")
+        self.status = status
+        self.created_after = created_after
+        self.created_before = created_before
+        self.conversation_name = conversation_name
+        self.pal_id = pal_id
+        self.face_id = face_id
+        self.returns = returns
+        self.include = checked_include(include)
+        self.max_conversations = max_conversations
+        self.tavus_conn_id = tavus_conn_id
+
+    def execute(self, context: Context) -> list[Any]:
+        """Return the ids or the rows."""
+        from airflow_provider_tavus.conversations.plain import as_plain
+
+        with permanent_errors_are_not_retried(), closing(TavusHook(self.tavus_conn_id)) as hook:
+            found = self._found(hook)
+        self.log.info("Found %d conversations.", len(found))
+        if self.returns == "ids":
+            return [conversation.conversation_id for conversation in found]
+        return [as_plain(conversation, include=self.include) for conversation in found]
+
+    def _found(self, hook: TavusHook) -> list[Conversation]:
+        from airflow_provider_tavus.api.listing import every_conversation
+
+        if self.status not in {None, "active", "ended"}:
+            raise InvalidArgumentError(f"status must be 'active', 'ended' or None, not {self.status!r}.")
+        after = _moment("created_after", self.created_after)
+        before = _moment("created_before", self.created_before)
+        found: list[tuple[datetime | None, Conversation]] = []
+        for conversation in every_conversation(hook.send, status=self.status):
+            if not self._has_labels(conversation):
+                continue
+            created_at = conversation.created_at
+            if created_at is None and (after or before):
+                # Rows come without times now and then.
+                created_at = hook.get_conversation(conversation.conversation_id).created_at
+            if created_at and ((after and created_at < after) or (before and created_at >= before)):
+                continue
+            if created_at is None and (after or before):
+                self.log.warning("Conversation %s tells no creation time: listed.", conversation.conversation_id)
+            found.append((created_at, conversation))
+            if len(found) > self.max_conversations:
+                raise InvalidArgumentError(
+                    f"More than {self.max_conversations} conversations pass the filters: narrow them, or raise "
+                    "max_conversations."
+                )
+        found.sort(key=lambda one: (one[0] or datetime.min.replace(tzinfo=UTC), one[1].conversation_id))
+        return [conversation for _, conversation in found]
+
+    def _has_labels(self, conversation: Conversation) -> bool:
+        wanted_name = self.conversation_name
+        return (
+            (wanted_name is None or fnmatchcase(conversation.conversation_name or "", wanted_name))
+            and self.pal_id in {None, conversation.pal_id}
+            and self.face_id in {None, conversation.face_id}
+        )
+
+
+def _moment(name: str, given: datetime | str | None) -> datetime | None:
+    if given is None:
+        return None
+    try:
+        moment = given if isinstance(given, datetime) else datetime.fromisoformat(given)
+    except (ValueError, TypeError):
+        raise InvalidArgumentError(
+            f"{name} must be a datetime or ISO 8601 text such as '2026-11-23T00:00:00Z', not {given!r}."
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

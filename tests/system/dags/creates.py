@@ -1,0 +1,67 @@
+"""Conversations that are created while things go wrong, for the system tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+# So each run is told from others in the box; the operator does not look at it.
+PAL = "{{ dag_run.conf['pal_id'] }}"
+CONNECTION = "{{ dag_run.conf.get('tavus_conn_id', 'tavus_default') }}"
+RETRIES: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=1)}
+
+
+class DyingOperator(CreateConversationOperator):
+    """An operator whose worker dies in its first try, when Tavus has answered and nobody has read it yet."""
+
+    def execute(self, context: Any) -> Any:
+        """Die as a process that is out of memory does."""
+        from airflow_provider_tavus.api.client import TavusClient
+
+        exchange = TavusClient._exchange
+
+        def dying_exchange(client: TavusClient, call: Any) -> Any:
+            answer = exchange(client, call)
+            if context["ti"].try_number == 1 and not call.repeatable:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+
+        TavusClient._exchange = dying_exchange  # type: ignore[method-assign, assignment]
+        return super().execute(context)
+
+
+with DAG(dag_id="creates", start_date=START, schedule=None, default_args=RETRIES):
+    CreateConversationOperator(task_id="create", pal_id=PAL, tavus_conn_id=CONNECTION, conversation_name="A call")
+
+with DAG(dag_id="creates_in_a_dying_worker", start_date=START, schedule=None, default_args=RETRIES):
+    DyingOperator(task_id="create", pal_id=PAL)
+
+with DAG(dag_id="creates_and_waits", start_date=START, schedule=None, default_args=RETRIES):
+    CreateConversationOperator(
+        task_id="create",
+        pal_id=PAL,
+        callback_url="https://example.com/{{ dag_run.conf.get('token', 'none') }}",
+        properties={"max_call_duration": "{{ dag_run.conf.get('seconds', 20) }}"},
+        wait_for_completion=True,
+        cancellation="end",
+        poke_interval=2,
+        timeout=300,
+        deferrable=True,
+    )
+
+with DAG(dag_id="creates_many", start_date=START, schedule=None, default_args=RETRIES, max_active_tasks=100):
+    CreateConversationOperator.partial(
+        task_id="create",
+        pal_id=PAL,
+        properties={"max_call_duration": 4},
+        concurrency_timeout=1200,
+        deferrable=True,
+        max_active_tis_per_dag=100,
+    ).expand(conversation_name=[f"Call {number}" for number in range(100)])

@@ -1,0 +1,126 @@
+"""One conversation for one task, on a real Airflow, whatever dies; and nobody is hung up on by a restart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from box_process import BoxProcess
+    from real_airflow import RealAirflow
+
+LONGEST_SILENCE = 8
+"""Seconds without a sign of life after which a triggerer's triggers are handed to another one; see the settings."""
+
+
+class Run:
+    """A run of one of the DAGs, whose conversations can be told from all others."""
+
+    def __init__(self, airflow: RealAirflow, box: BoxProcess, dag_id: str, **conf: Any) -> None:
+        self.airflow, self.box, self.dag_id = airflow, box, dag_id
+        self.pal_id = f"p{uuid.uuid4().hex[:12]}"
+        self.run_id = airflow.trigger(dag_id, {"pal_id": self.pal_id, **conf})
+
+    def conversations(self) -> list[str]:
+        return [row["conversation_id"] for row in self.box.rows() if row["persona_id"] == self.pal_id]
+
+    def wait_for_deferral(self) -> None:
+        self.airflow.wait_for_task_state(self.dag_id, self.run_id, "create", "deferred", timeout=90)
+
+    def succeeds_with_one_conversation(self) -> str:
+        assert self.airflow.wait_for_run(self.dag_id, self.run_id, timeout=240) == "success", self.log()
+        (conversation_id,) = self.conversations()
+        result = self.airflow.xcom(self.dag_id, self.run_id, "create")
+        assert result["conversation_id"] == conversation_id
+        return conversation_id
+
+    def log(self) -> str:
+        return self.airflow.task_log(self.dag_id, self.run_id, "create")
+
+
+def test_one_conversation_whatever_dies(airflow: RealAirflow, box: BoxProcess) -> None:
+    # All at once, because each of them waits most of the time.
+    box.trouble("lost_answer", route="create", times=1)
+    lost = Run(airflow, box, "creates")
+    box.wait_for_requests(1, route="create")
+    killed = Run(airflow, box, "creates_in_a_dying_worker")
+    cleared = Run(airflow, box, "creates_and_waits", seconds=45)
+    waiting = Run(airflow, box, "creates_and_waits", seconds=25)
+    cleared.wait_for_deferral()
+    waiting.wait_for_deferral()
+
+    airflow.clear(cleared.dag_id, cleared.run_id, ["create"])
+    airflow.triggerer.kill()
+    airflow.triggerer.start()
+
+    for run in (lost, killed, waiting, cleared):
+        run.succeeds_with_one_conversation()
+    assert airflow.tries(killed.dag_id, killed.run_id, "create") == 2
+    assert "looking for it" in lost.log()
+    assert "Going on with conversation" in cleared.log()
+    assert box.requests(route="end") == [], "a cleared task goes on with its call, though its author wants calls ended"
+
+
+@pytest.mark.long
+def test_no_call_is_ended_when_its_trigger_is_handed_to_another_triggerer(
+    airflow: RealAirflow, box: BoxProcess
+) -> None:
+    run = Run(airflow, box, "creates_and_waits", seconds=60)
+    run.wait_for_deferral()
+    time.sleep(3)
+    first = airflow.triggerer
+    assert first.pid is not None
+
+    # It hangs so long that another one takes its triggers over, and then wakes up and finds them gone.
+    another = airflow.start_another_triggerer()
+    os.killpg(first.pid, signal.SIGSTOP)
+    try:
+        time.sleep(LONGEST_SILENCE)
+        asked = len(box.requests())
+        box.wait_for_requests(asked + 3, timeout=90)
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
+    run.succeeds_with_one_conversation()
+
+    assert box.requests(route="end") == []
+    another.stop()
+    airflow._components.remove(another)
+
+
+@pytest.mark.long
+def test_a_wait_that_is_marked_failed_ends_its_call_if_its_author_wants_that(
+    airflow: RealAirflow, box: BoxProcess
+) -> None:
+    if not airflow.keeps_task_state:
+        pytest.skip("this Airflow does not tell a trigger why it is stopped")
+    run = Run(airflow, box, "creates_and_waits", seconds=600, token="canary-token-77b1")
+    run.wait_for_deferral()
+    time.sleep(3)
+
+    airflow.rest.mark_failed(run.dag_id, run.run_id, "create")
+    box.wait_for_requests(1, route="end", timeout=30)
+
+    (conversation_id,) = run.conversations()
+    assert [request["conversation_id"] for request in box.requests(route="end")] == [conversation_id]
+    assert "canary-token-77b1" not in run.log()
+
+
+@pytest.mark.long
+def test_a_hundred_share_five_places(airflow: RealAirflow, box: BoxProcess) -> None:
+    box.steer("PATCH", "account", {"concurrency_limit": 5})
+    try:
+        run = Run(airflow, box, "creates_many")
+        assert airflow.wait_for_run(run.dag_id, run.run_id, timeout=900) == "success"
+    finally:
+        box.steer("PATCH", "account", {"concurrency_limit": None})
+
+    states = airflow.task_states(run.dag_id, run.run_id)
+    assert len(states) == 100
+    assert set(states.values()) == {"success"}
+    assert len(run.conversations()) == 100
+    assert {request["status"] for request in box.requests(route="create")} == {200, 400}

@@ -1,0 +1,398 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+
+from airflow_provider_tavus.api import errors
+from airflow_provider_tavus.conversations.create_body import FIELDS
+from airflow_provider_tavus.conversations.identity import Mark
+from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
+from airflow_provider_tavus.testing import ListView, Script, TavusBox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def create(**arguments: Any) -> CreateConversationOperator:
+    return CreateConversationOperator(task_id="create", **{"pal_id": "p1"} | arguments)
+
+
+def ids(box: TavusBox) -> list[str]:
+    return [conversation.conversation_id for conversation in box.world]
+
+
+@pytest.fixture(autouse=True)
+def live_calls(manual_box: TavusBox) -> None:
+    manual_box.account.on_create = lambda body: Script.active()
+
+
+def test_what_is_asked_for_is_sent_and_a_mark_follows_the_name(
+    manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    task = new_task()
+    sent: list[dict[str, Any]] = []
+    manual_box.account.on_create = lambda body: sent.append(body) or Script.active()  # type: ignore[func-returns-value]
+
+    result = task.run(
+        create(
+            conversation_name="Interview 7",
+            face_id="r1",
+            properties={"max_call_duration": 600, "not_yet_invented": [1]},
+            extra_fields={"also_new": {"a": 1}},
+            test_mode="False",
+        )
+    )
+
+    (body,) = sent
+    assert body == {
+        "face_id": "r1",
+        "pal_id": "p1",
+        "conversation_name": body["conversation_name"],
+        "properties": {"max_call_duration": 600, "not_yet_invented": [1]},
+        "also_new": {"a": 1},
+        "test_mode": False,
+    }
+    assert body["conversation_name"].startswith("Interview 7 [airflow ")
+    assert Mark.of(body["conversation_name"])
+    assert (result["conversation_id"], result["status"]) == (*ids(manual_box), "active")
+    assert task.xcoms["conversation_id"] == result["conversation_id"]
+
+
+def test_the_room_and_the_token_are_left_out_unless_named(manual_box: TavusBox, new_task: Callable[..., Any]) -> None:
+    assert not {"conversation_url", "meeting_token", "callback_url"} & new_task().run(create(require_auth=True)).keys()
+
+    named = new_task(run_id="2").run(create(require_auth=True, include=["meeting_token", "conversation_url"]))
+    assert named["meeting_token"]
+    assert named["conversation_url"].startswith("https://")
+    assert "callback_url" not in named
+
+
+def test_a_first_try_asks_for_nothing_but_the_conversation(manual_box: TavusBox, new_task: Callable[..., Any]) -> None:
+    new_task().run(create())
+    assert [request.route for request in manual_box.requests] == ["create"]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"kind": "lost_answer"},
+        {"kind": "lost_answer", "hangs": True},
+        {"kind": "cut"},
+        {"kind": "drip", "seconds": 5},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("lag", [0.0, 30.0])
+@pytest.mark.parametrize("body", [{}, {"test_mode": True}], ids=["live", "over at once"])
+def test_an_answer_that_is_lost_makes_no_second_conversation(
+    trouble: dict[str, Any], lag: float, body: dict[str, Any], manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    manual_box.trouble(route="create", times=1, **trouble)
+    manual_box.account.list_view = ListView(lag=lag)
+    task = new_task()
+
+    result = task.run(create(**body))
+
+    assert ids(manual_box) == [result["conversation_id"]]
+    assert manual_box.count("create") == 1
+    assert task.xcoms["conversation_id"] == result["conversation_id"]
+
+
+@pytest.mark.parametrize("trouble", [{"status": 500}, {"kind": "reset"}, {"kind": "html", "status": 200}], ids=str)
+def test_what_may_have_been_created_and_was_not_is_created_by_the_retry(
+    trouble: dict[str, Any], manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    manual_box.trouble(route="create", times=1, **trouble)
+    task = new_task()
+    began = manual_box.clock.now()
+
+    with pytest.raises(errors.TavusError) as raised:
+        task.run(create())
+    assert raised.value.transient
+    assert ids(manual_box) == []
+    assert manual_box.clock.now() - began >= 60, "so long it may have been on its way into the list"
+
+    result = task.run(create())
+    assert ids(manual_box) == [result["conversation_id"]]
+
+
+def test_nothing_is_created_while_the_list_cannot_be_read(manual_box: TavusBox, new_task: Callable[..., Any]) -> None:
+    manual_box.trouble("lost_answer", route="create", times=1)
+    outage = manual_box.trouble(status=503, route="list")
+    task = new_task()
+
+    for _ in range(2):
+        with pytest.raises(errors.TavusError) as raised:
+            task.run(create())
+        assert raised.value.transient
+    outage.stop()
+
+    result = task.run(create())
+    assert ids(manual_box) == [result["conversation_id"]]
+    assert manual_box.count("create") == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403])
+def test_a_refusal_is_no_reason_to_look_and_none_to_retry(
+    status: int, manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    manual_box.trouble(route="create", status=status, body={"error": "because"})
+    with pytest.raises(AirflowFailException, match="because"):
+        new_task().run(create())
+    assert manual_box.count("list") == 0
+
+
+def test_an_empty_account_says_what_to_do(manual_box: TavusBox, new_task: Callable[..., Any]) -> None:
+    manual_box.account.credits = 0
+    with pytest.raises(AirflowFailException, match="Top up the Tavus account"):
+        new_task().run(create())
+
+
+# -- clearing --------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_that_succeeded_and_is_cleared_creates_a_new_one(
+    manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    task = new_task()
+    first = task.run(create())
+    manual_box.end(first["conversation_id"])
+    task.clear()
+
+    second = task.run(create())
+
+    assert ids(manual_box) == [first["conversation_id"], second["conversation_id"]]
+
+
+def test_a_task_that_is_cleared_can_hand_out_the_old_one(manual_box: TavusBox, new_task: Callable[..., Any]) -> None:
+    task = new_task()
+    first = task.run(create(when_cleared="reuse"))
+    manual_box.end(first["conversation_id"])
+    for _ in range(2):
+        task.clear()
+        assert task.run(create(when_cleared="reuse"))["conversation_id"] == first["conversation_id"]
+    assert manual_box.count("create") == 1
+
+
+def test_a_task_that_was_not_done_goes_on_with_the_same_one_when_cleared(
+    manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    task = new_task()
+    manual_box.trouble("lost_answer", route="create", times=1)
+    manual_box.trouble(status=503, route="list", lasting=500)
+    with pytest.raises(errors.TavusError):
+        task.run(create())
+    manual_box.advance(1000)
+    task.clear()
+
+    task.run(create())
+
+    assert len(ids(manual_box)) == 1
+
+
+def test_a_conversation_that_was_deleted_is_not_taken_up_for_ever(manual_box: TavusBox, new_task: Any) -> None:
+    task = new_task()
+    if task.store is None:
+        pytest.skip("without a state store nobody remembers it")
+    first = task.run(create())
+    task.store["conversation"] |= {"concluded_in": None}
+    manual_box.remove(first["conversation_id"])
+
+    with pytest.raises(AirflowFailException, match="was not deleted"):
+        task.run(create())
+    task.clear()
+
+    assert task.run(create())["conversation_id"] != first["conversation_id"]
+
+
+# -- whose it is -----------------------------------------------------------------------------------------------------
+
+
+def test_what_others_created_under_the_same_name_is_never_taken_up(
+    manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    operator = create(conversation_name="Interview")
+    others = {
+        manual_box.add(Script.active(), name="Interview"),
+        new_task(run_id="2").run(operator)["conversation_id"],
+        new_task(task_id="another").run(operator)["conversation_id"],
+        new_task(map_index=0).run(operator)["conversation_id"],
+        new_task(dag_id="another").run(operator)["conversation_id"],
+    }
+    task = new_task()
+    manual_box.trouble("reset", route="create", times=1)
+    with pytest.raises(errors.TavusError):
+        task.run(operator)
+
+    assert task.run(operator)["conversation_id"] not in others
+
+
+def test_another_deployment_with_the_same_dags_has_its_own(
+    manual_box: TavusBox, new_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = new_task()
+    theirs = new_task()
+    for section in ("API", "WEBSERVER"):
+        monkeypatch.setenv(f"AIRFLOW__{section}__BASE_URL", "https://staging.example.com")
+    there = theirs.run(create())
+    for section in ("API", "WEBSERVER"):
+        monkeypatch.setenv(f"AIRFLOW__{section}__BASE_URL", "https://airflow.example.com")
+    manual_box.trouble("reset", route="create", times=1)
+    with pytest.raises(errors.TavusError):
+        ours.run(create())
+
+    assert ours.run(create())["conversation_id"] != there["conversation_id"]
+
+
+def test_a_copy_of_the_name_is_not_taken_for_the_conversation(
+    manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    task = new_task()
+    manual_box.trouble("lost_answer", route="create", times=1)
+    manual_box.trouble(status=503, route="list", lasting=500)
+    with pytest.raises(errors.TavusError):
+        task.run(create())
+    manual_box.advance(500)
+    (original,) = manual_box.world
+    manual_box.add(Script.active(), conversation_id="c0", name=original.name)
+
+    assert task.run(create())["conversation_id"] == original.conversation_id
+
+
+def test_a_name_that_is_copied_from_another_conversation_is_harmless(
+    manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    first = new_task().run(create())
+    again = create(conversation_name=first["conversation_name"])
+    task = new_task(run_id="2")
+    second = task.run(again)
+    assert second["conversation_id"] != first["conversation_id"]
+    if task.store is not None:
+        task.store["conversation"] |= {"conversation_id": None, "asked_at": manual_box.clock.now()}
+    assert task.run(again)["conversation_id"] == second["conversation_id"]
+
+
+# -- the plan's limit ------------------------------------------------------------------------------------------------
+
+
+def test_the_limit_of_the_plan_is_waited_for(manual_box: TavusBox, new_task: Callable[..., Any]) -> None:
+    manual_box.account.concurrency_limit = 1
+    manual_box.add(Script.finished(seconds=600))
+    task = new_task()
+
+    result = task.run(create(deferrable=False))
+
+    assert result["conversation_id"] in ids(manual_box)
+    assert manual_box.count("list") == 0, "a refusal leaves no doubt"
+    pauses = CreateConversationOperator._clock.slept  # type: ignore[attr-defined]
+    assert all(2.5 <= pause <= 60 for pause in pauses)
+    assert len(pauses) < 30
+    assert max(pauses) > 20
+
+
+def test_the_limit_is_not_waited_for_without_end(manual_box: TavusBox, new_task: Callable[..., Any]) -> None:
+    manual_box.account.concurrency_limit = 0
+    began = manual_box.clock.now()
+    with pytest.raises(AirflowFailException, match=r"maximum concurrent.*raise its plan"):
+        new_task().run(create(concurrency_timeout=300, deferrable=False))
+    assert manual_box.clock.now() - began == pytest.approx(300)
+
+
+def test_a_retry_that_waits_for_the_limit_looks_for_its_conversation_once(
+    manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    task = new_task(try_number=1)
+    manual_box.account.concurrency_limit = 1
+    manual_box.add(Script.finished(seconds=600))
+
+    task.run(create(deferrable=False))
+
+    assert manual_box.count("create") > 3
+    assert manual_box.count("list", since=task.start_date.timestamp() + 61) == 0
+
+
+def test_the_limit_is_waited_for_in_the_triggerer(
+    manual_box: TavusBox, new_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Here the pauses are real: short ones.
+    import airflow_provider_tavus.operators.create_conversation as module
+
+    monkeypatch.setattr(module, "SHORTEST_PAUSE", 0.05)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(CreateConversationOperator, "_clock", time)
+    manual_box.account.concurrency_limit = 1
+    manual_box.add(Script.finished(seconds=60))
+    manual_box.each_request_takes(10, "create")
+
+    result = new_task().run(create(deferrable=True))
+
+    assert result["status"] == "active"
+    assert manual_box.count("create") == 7
+    assert manual_box.count("list") == 0
+
+
+# -- arguments -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"pal_id": None}, "Pass a pal_id or a face_id"),
+        ({"pal_id": "None"}, "pal_id is 'None'"),
+        ({"persona_id": "p2"}, "pal_id and persona_id say the same thing"),
+        ({"face_id": "r1", "replica_id": "r1"}, "face_id and replica_id"),
+        ({"memory_stores": ["a"], "participant_tags": ["a"]}, "memory_stores and participant_tags"),
+        ({"properties": {"language": "a", "languages": ["a"]}}, "properties.language and properties.languages"),
+        ({"properties": {"max_call_duration": "soon"}}, "properties.max_call_duration must be a whole number"),
+        ({"properties": {"enable_recording": 1}}, "properties.enable_recording must be True or False"),
+        ({"properties": "{}"}, "properties must be a mapping"),
+        ({"document_retrieval_strategy": "fast"}, "one of speed, quality, balanced"),
+        ({"document_ids": "['a']"}, "render_template_as_native_obj"),
+        ({"callback_url": "example.com/?token=s3cret"}, "must be a URL"),
+        ({"conversation_name": "x" * 201}, "at most 200"),
+        ({"max_participants": 0}, "from 1 on"),
+        ({"test_mode": "perhaps"}, "test_mode must be True or False"),
+        ({"extra_fields": {"pal_id": "p2"}}, "an argument of its own"),
+        ({"wait_for": "transcript", "wait_for_completion": True}, "no event type"),
+    ],
+    ids=str,
+)
+def test_a_body_that_cannot_be_meant_is_refused_before_anything_is_sent(
+    arguments: dict[str, Any], says: str, manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    task = new_task()
+    with pytest.raises(AirflowFailException, match=says) as raised:
+        task.run(create(**arguments))
+    assert "s3cret" not in str(raised.value)
+    assert manual_box.count() == 0
+    assert not task.store
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"when_cleared": "never"},
+        {"cancellation": "kill"},
+        {"on_missing": "ignore"},
+        {"poke_interval": 0},
+        {"include": ["status"]},
+        {"concurrency_timeout": -1},
+    ],
+    ids=str,
+)
+def test_a_choice_that_is_none_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        create(**arguments)
+
+
+def test_every_field_of_the_body_is_an_argument_and_templated() -> None:
+    assert set(FIELDS) <= set(CreateConversationOperator.template_fields)
+
+
+def test_it_can_be_mapped() -> None:
+    with DAG("mapped", schedule=None):
+        mapped = CreateConversationOperator.partial(task_id="create", pal_id="p1").expand(conversation_name=["a", "b"])
+    assert mapped.operator_class is CreateConversationOperator

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_tavus.operators.delete_conversation import DeleteConversationOperator
+from airflow_provider_tavus.testing import Script, TavusBox
+
+pytestmark = pytest.mark.usefixtures("connect")
+
+
+class TaskInstance:
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+def delete(ti: TaskInstance | None = None, **arguments: Any) -> Any:
+    context: Any = {"ti": ti or TaskInstance()}
+    asked: dict[str, Any] = {"conversation_id": "over", "hard": False} | arguments
+    return DeleteConversationOperator(task_id="delete", **asked).execute(context)
+
+
+@pytest.fixture(autouse=True)
+def conversations(box: TavusBox) -> None:
+    box.add(Script.active(), conversation_id="live")
+    box.add(Script.active(), conversation_id="over")
+    box.end("over")
+
+
+@pytest.mark.parametrize(("hard", "query"), [(True, {"hard": "true"}), (False, {})])
+def test_a_conversation_is_deleted_as_hard_as_asked(hard: bool, query: dict[str, str], box: TavusBox) -> None:
+    assert delete(hard=hard) == {"conversation_id": "over", "outcome": "deleted", "error": None}
+    assert "over" not in box.world
+    assert box.requests_of("delete")[0].query == query
+
+
+def test_how_hard_has_to_be_said() -> None:
+    with pytest.raises(Exception, match="hard"):
+        DeleteConversationOperator(task_id="delete", conversation_id="c1")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("argument", ["hard", "allow_active"])
+def test_a_text_is_no_answer_to_whether_to_destroy(argument: str) -> None:
+    with pytest.raises(ValueError, match=f"{argument} must be True or False"):
+        DeleteConversationOperator(task_id="delete", conversation_id="c1", **{"hard": True, argument: "False"})  # type: ignore[arg-type]
+
+
+def test_a_live_call_is_refused_unless_asked_for(box: TavusBox) -> None:
+    with pytest.raises(AirflowFailException, match=r"still active.*allow_active=True"):
+        delete(conversation_id="live")
+    assert box.count("delete") == 0
+
+    assert delete(conversation_id="live", allow_active=True)["outcome"] == "deleted"
+
+
+def test_the_refusal_of_one_does_not_keep_the_others(box: TavusBox) -> None:
+    ti = TaskInstance()
+    with pytest.raises(AirflowFailException, match="still active"):
+        delete(ti, conversation_id=["live", "over"])
+
+    assert [one["outcome"] for one in ti.xcoms["return_value"]] == ["failed", "deleted"]
+    assert "live" in box.world
+    assert "over" not in box.world
+
+
+def test_an_unknown_one_is_said_to_be_unknown_and_fails_if_asked() -> None:
+    assert delete(conversation_id="c404")["outcome"] == "unknown"
+    with pytest.raises(AirflowFailException, match="Check the id"):
+        delete(conversation_id="c404", on_unknown="fail")
+
+
+def test_an_answer_that_is_lost_makes_no_failure(box: TavusBox) -> None:
+    box.trouble("lost_answer", route="delete", times=1)
+
+    assert delete(on_unknown="fail")["outcome"] == "deleted"
+    assert box.count("delete") == 2
