@@ -1,4 +1,4 @@
-"""From a raw object to its lines of each table, and from lines to files, by the ending of their names."""
+"""From a raw object to its lines of each table and its renderings, and from lines to files, by their endings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from airflow_provider_tavus.api.json_text import read_json
 from airflow_provider_tavus.api.models import Conversation
-from airflow_provider_tavus.collect.rows import rows_of
+from airflow_provider_tavus.collect.rows import rows_of, turn_rows
 from airflow_provider_tavus.collect.tables import TABLES, by_table, json_lines
+from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from airflow_provider_tavus.collect.tables import Table
+    from airflow_provider_tavus.conversations.renderings.lines import Style
 
 
 class RowWriter(Protocol):
@@ -33,6 +35,19 @@ def lines_of_tables(body: bytes) -> tuple[bytes, ...]:
     :raises ValueError: if it is no JSON object with a ``conversation_id``.
     """
     return tuple(json_lines(rows) for _, rows in by_table(rows_of(Conversation.from_json(read_json(body)))))
+
+
+def rendered(body: bytes, *, endings: Collection[str], style: Style) -> dict[str, bytes]:
+    """
+    Return a conversation's renderings, in UTF-8, by the ending of their files.
+
+    :param body: as for :func:`lines_of_tables`.
+    :param endings: keys of :data:`.renderings.formats.RENDERINGS`.
+    :raises ValueError: if it is no JSON object with a ``conversation_id``.
+    """
+    conversation = Conversation.from_json(read_json(body))
+    turns = turn_rows(conversation) or []
+    return {ending: RENDERINGS[ending](conversation, turns, style).encode() for ending in endings}
 
 
 class JsonLinesWriter:

@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_tavus.collect.rows import to_json
+from airflow_provider_tavus.api.json_text import to_json
 
 if TYPE_CHECKING:
     from airflow_provider_tavus.collect.rows import Row

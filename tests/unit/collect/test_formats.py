@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from airflow_provider_tavus.collect.formats import FORMATS, TABLE_BY_NAME, lines_of_tables
+from airflow_provider_tavus.collect.formats import FORMATS, TABLE_BY_NAME, lines_of_tables, rendered
+from airflow_provider_tavus.conversations.renderings.lines import Style
 
 BODY = b'{"conversation_id": "c1", "status": "ended", "events": [{"event_type": "system.shutdown"}]}'
 
@@ -24,6 +25,18 @@ def test_what_is_no_conversation_is_refused_without_its_words(body: bytes) -> No
         lines_of_tables(body.replace(b"null", b'["canary"]'))
 
     assert "canary" not in str(raised.value)
+
+
+def test_a_body_is_rendered_as_asked_for() -> None:
+    ready = {"properties": {"transcript": [{"role": "user", "content": "Grüße", "seconds_from_start": 1}]}}
+    event = {"event_type": "application.transcription_ready"} | ready
+    body = json.dumps({"conversation_id": "c1", "events": [event]}).encode()
+
+    found = rendered(body, endings=["txt", "vtt"], style=Style(names={"user": "Ada"}))
+
+    assert found.keys() == {"txt", "vtt"}
+    assert found["txt"].decode() == "[00:00:01] Ada: Grüße\n"
+    assert rendered(BODY, endings=["txt"], style=Style()) == {"txt": b""}
 
 
 def test_lines_are_written_as_they_are() -> None:
