@@ -16,6 +16,7 @@ from airflow_provider_tavus.collect.tables import (
     by_table,
     json_lines,
     read_json_lines,
+    rows_of_lines,
 )
 
 BODY: dict[str, Any] = {
@@ -65,6 +66,12 @@ def test_the_order_in_which_tavus_sends_fields_changes_no_byte() -> None:
 def test_what_was_written_is_read_back() -> None:
     for table, rows in by_table(rows_of(Conversation.from_json(BODY))):
         assert list(read_json_lines(table, io.BytesIO(json_lines(rows)))) == rows
+
+
+def test_the_lines_of_a_conversation_are_its_rows() -> None:
+    rows = rows_of(Conversation.from_json(BODY))
+
+    assert rows_of_lines([json_lines(each) for _, each in by_table(rows)]) == rows
 
 
 def test_lines_of_an_older_or_a_newer_schema_can_be_read() -> None:
