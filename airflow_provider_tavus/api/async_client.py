@@ -43,6 +43,11 @@ class AsyncTavusClient:
     :param settings: which account, and how to reach it.
     """
 
+    requests_sent = 0
+    """How many requests there were, with those that were repeated."""
+    bytes_received = 0
+    """How long the answers' bodies were, decompressed."""
+
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._retry = RetryPolicy(retries=settings.retries)
@@ -55,9 +60,15 @@ class AsyncTavusClient:
         :param repeat: whether transient faults are ridden out here; False where the caller comes back anyway.
         :raises TavusError: the subclass says why.
         """
+        result, _ = await self.send_and_keep(call, repeat=repeat)
+        return result
+
+    async def send_and_keep(self, call: Call[T], *, repeat: bool = True) -> tuple[T, bytes]:
+        """Do what :meth:`send` does, and return the answer's body beside its result, as it was received."""
         for attempt in count(1):
             try:
-                return read_answer(call, await self._exchange(call))
+                answer = await self._exchange(call)
+                return read_answer(call, answer), answer.body
             except TavusError as error:
                 pause = self._retry.pause_before_retry(call, attempt, error) if repeat else None
                 if pause is None:
@@ -68,6 +79,7 @@ class AsyncTavusClient:
 
     async def _exchange(self, call: Call[Any]) -> Answer:
         settings = self._settings
+        self.requests_sent += 1
         try:
             async with self._session.request(
                 call.method,
@@ -79,6 +91,7 @@ class AsyncTavusClient:
                 ssl=self._tls,
             ) as response:
                 body = await response.read()
+                self.bytes_received += len(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise no_answer(call, _kind(fault), fault) from None
         headers = {name.lower(): value for name, value in response.headers.items()}

@@ -74,6 +74,8 @@ class Crawl:
         self._readings = 0
         self._pages = 0
         self._total_count: int | None = None
+        self.read_once = asyncio.Event()
+        """Set when the list was gone through once; what shows later is little."""
 
     async def sweep(self) -> Crawled:
         """Read the list until it is certain that nothing was missed, or that this cannot be had."""
@@ -83,6 +85,7 @@ class Crawl:
             reading = self._begin()
             async for page in self._pages_in_order():
                 reading.order.show(self._take_in(page, reading))
+            self.read_once.set()
             order = reading.order.learned
             complete = self._is_complete(reading)
             fruitless = 0 if reading.fresh else fruitless + 1

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.collect.entry import Entry
-from airflow_provider_tavus.collect.layout import partition_of
+from airflow_provider_tavus.collect.layout import UNKNOWN_DATE, partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,9 +33,11 @@ CREATE TABLE conversations (
     row_ended INTEGER, row_created_at REAL, row_updated_at REAL,
     due INTEGER NOT NULL DEFAULT 0,   -- 1: to be read; 2: taken
     expected TEXT,                    -- the partition that it will probably be of
-    outcome TEXT, failure TEXT        -- what came of it in this run
+    outcome TEXT, why TEXT,           -- what came of it in this run
+    unsaved INTEGER NOT NULL DEFAULT 0   -- 1: its partition is not finished; 2: the ledger does not have it yet
 ) WITHOUT ROWID;
 CREATE INDEX due ON conversations (expected, id) WHERE due = 1;
+CREATE INDEX unsaved ON conversations (unsaved, partition, id) WHERE unsaved > 0;
 """
 
 
@@ -70,6 +72,23 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """
+    What came of everything in a run.
+
+    :param listed: conversations that the list showed.
+    :param ended: those of them, and of those that were read, that are over.
+    :param outcomes: what came of those: outcome, reason and number.
+    :param states: how many the ledger knows, by their state.
+    """
+
+    listed: int
+    ended: int
+    outcomes: list[tuple[str, str | None, int]]
+    states: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """
     What some rows brought.
@@ -87,10 +106,12 @@ class Index:
     The state of one run.
 
     :param shard: which conversations the run is responsible for.
+    :param now: epoch seconds of the run.
     """
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, *, now: float) -> None:
         self._shard = shard
+        self._now = now
         # "" is a temporary file of SQLite's own, gone when it is closed. Threads use it one after the other.
         self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._database.executescript(SCHEMA)
@@ -132,7 +153,7 @@ class Index:
             news += due or bool(mine and state is None)
             if seen_before is None:
                 fresh.append(row)
-            expected = partition or partition_of(row.created_at)
+            expected = _expected(partition or partition_of(row.created_at))
             noted.append((row.conversation_id, mine, reading, row.ended, row.created_at, row.updated_at, due, expected))
         with self._transaction():
             self._database.executemany(
@@ -161,14 +182,14 @@ class Index:
         """Return how many conversations the list should hold, by the ledger and by what was seen of it."""
         return self._count("reading IS NOT NULL OR (entry IS NOT NULL AND listed)")
 
-    def mark_open_ones(self, now: float) -> None:
+    def mark_open_ones(self) -> None:
         """Mark what is to be read whatever the list says: it was not complete, or a last look at it is due."""
         self._database.execute(
             """
             UPDATE conversations SET due = 1 WHERE mine AND due = 0 AND (
                 state = 'pending' OR look_again_at <= ? OR (state = 'active' AND (reading IS NULL OR row_ended)))
             """,
-            (now,),
+            (self._now,),
         )
 
     def due(self) -> int:
@@ -191,10 +212,139 @@ class Index:
                 conversation_id,
                 Entry.from_json(json.loads(entry)) if entry else None,
                 Row(conversation_id, bool(ended), created_at, updated_at) if reading is not None else None,
-                expected or partition_of(None),
+                expected or UNKNOWN_DATE,
             )
             for conversation_id, entry, reading, ended, created_at, updated_at, expected in rows
         ]
+
+    def settle(self, entry: Entry, outcome: str, *, partition_unfinished: bool = False) -> None:
+        """
+        Note what came of a conversation that was read.
+
+        :param outcome: the word under which it is counted.
+        :param partition_unfinished: whether the ledger has to wait until its partition is finished.
+        """
+        with self._transaction():
+            self._replace(entry, unsaved=1 if partition_unfinished else 2)
+            self._database.execute(
+                "UPDATE conversations SET outcome = ?, why = ? WHERE id = ?",
+                (outcome, entry.reason, entry.conversation_id),
+            )
+
+    def settle_unchanged(self, conversation_id: str, outcome: str, why: str | None) -> None:
+        """Note what came of a conversation of which the ledger says all that there is to say, or nothing as yet."""
+        self._database.execute(
+            "UPDATE conversations SET outcome = ?, why = ? WHERE id = ?", (outcome, why, conversation_id)
+        )
+
+    def partition_is_finished(self, partition: str) -> None:
+        """Let the ledger have what was collected of a partition."""
+        self._database.execute("UPDATE conversations SET unsaved = 2 WHERE unsaved = 1 AND partition = ?", (partition,))
+
+    def note_who_is_on_the_list(self, *, sweep_was_complete: bool) -> None:
+        """Enter those who go on and were unknown; after a sweep also who is no longer on the list, or is so again."""
+        for rows in self._some(
+            "SELECT id, row_created_at, row_updated_at FROM conversations WHERE id > ? AND mine AND entry IS NULL "
+            "AND NOT row_ended AND outcome IS NULL ORDER BY id LIMIT 500"
+        ):
+            with self._transaction():
+                for conversation_id, created_at, updated_at in rows:
+                    entry = Entry(
+                        conversation_id=conversation_id,
+                        state="active",
+                        at=self._now,
+                        partition=partition_of(created_at),
+                        updated_at=updated_at,
+                    )
+                    self._replace(entry, unsaved=2)
+        for rows in self._some(
+            "SELECT id, entry FROM conversations WHERE id > ? AND mine AND entry IS NOT NULL AND unsaved = 0 "
+            "AND listed <> (reading IS NOT NULL) ORDER BY id LIMIT 500"
+        ):
+            with self._transaction():
+                for _, told in rows:
+                    entry = Entry.from_json(json.loads(told))
+                    if sweep_was_complete or not entry.listed:
+                        self._replace(replace(entry, listed=not entry.listed), unsaved=2)
+
+    def take_entries_to_save(self, limit: int) -> list[Entry]:
+        """Take entries that the ledger can have."""
+        with self._transaction():
+            rows = self._database.execute(
+                "SELECT id, entry FROM conversations WHERE unsaved = 2 ORDER BY partition, id LIMIT ?", (limit,)
+            ).fetchall()
+            self._database.executemany("UPDATE conversations SET unsaved = 0 WHERE id = ?", ((row[0],) for row in rows))
+        return [Entry.from_json(json.loads(entry)) for _, entry in rows]
+
+    def unsaved(self) -> int:
+        """Return how many entries the ledger can have."""
+        return self._count("unsaved = 2")
+
+    def all_entries(self) -> Iterator[Entry]:
+        """Return what the ledger says in all."""
+        for rows in self._some(
+            "SELECT id, entry FROM conversations WHERE id > ? AND entry IS NOT NULL ORDER BY id LIMIT 500"
+        ):
+            yield from (Entry.from_json(json.loads(entry)) for _, entry in rows)
+
+    def entry(self, conversation_id: str) -> Entry | None:
+        """Return what the ledger says of a conversation."""
+        found = self._database.execute("SELECT entry FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+        return Entry.from_json(json.loads(found[0])) if found and found[0] else None
+
+    def stored_otherwise(self, entry: Entry) -> bool:
+        """Tell whether another run stored something else of a conversation than this one has."""
+        found = self._database.execute(
+            "SELECT entry FROM conversations WHERE id = ? AND outcome IN ('collected', 'impossible')",
+            (entry.conversation_id,),
+        ).fetchone()
+        stored = json.loads(found[0]).get("sha256") if found and found[0] else None
+        return bool(stored and entry.sha256) and stored != entry.sha256
+
+    def call_for(self, conversation_ids: Iterable[str]) -> None:
+        """Mark conversations that are to be read once more."""
+        with self._transaction():
+            self._database.executemany(
+                "UPDATE conversations SET due = 1 WHERE id = ?", ((each,) for each in conversation_ids)
+            )
+
+    def counts(self) -> Counts:
+        """Count what came of everything."""
+        outcomes = self._database.execute(
+            """
+            SELECT finally, CASE WHEN finally IN ('impossible', 'failed') THEN cause END, COUNT(*) FROM (
+                SELECT COALESCE(why, reason) AS cause, CASE
+                    WHEN outcome IS NOT NULL THEN outcome
+                    WHEN due THEN 'failed'
+                    WHEN state = 'collected' THEN 'already_had'
+                    ELSE state
+                END AS finally FROM conversations WHERE mine AND (row_ended OR outcome IS NOT NULL)
+            ) GROUP BY 1, 2 ORDER BY 1, 2
+            """
+        ).fetchall()
+        states = self._database.execute(
+            "SELECT state, COUNT(*) FROM conversations WHERE mine AND entry IS NOT NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        listed = self._count("mine AND reading IS NOT NULL")
+        ended = self._count("mine AND (row_ended OR outcome IS NOT NULL) AND COALESCE(outcome, '') <> 'active'")
+        return Counts(listed, ended, outcomes, dict(states))
+
+    def _replace(self, entry: Entry, *, unsaved: int) -> None:
+        values = self._columns(entry)
+        self._database.execute(
+            """
+            UPDATE conversations SET mine = ?2, entry = ?3, state = ?4, at = ?5, updated_at = ?6, look_again_at = ?7,
+                partition = ?8, listed = ?9, reason = ?10, expected = ?11, unsaved = ?12 WHERE id = ?1
+            """,
+            (*values, unsaved),
+        )
+
+    def _some(self, query: str) -> Iterator[list[tuple[Any, ...]]]:
+        """Go through rows by their id, some at a time, so that they may be changed meanwhile."""
+        last = ""
+        while rows := self._database.execute(query, (last,)).fetchall():
+            yield rows
+            last = rows[-1][0]
 
     def _known(self, ids: list[str]) -> dict[str, tuple[int, str | None, float | None, str | None, str | None, int]]:
         places = ",".join("?" * len(ids))
@@ -219,7 +369,7 @@ class Index:
             entry.partition,
             entry.listed,
             entry.reason,
-            entry.partition,
+            _expected(entry.partition),
         )
 
     def _count(self, condition: str, *values: object) -> int:
@@ -233,6 +383,11 @@ class Index:
             yield
         finally:
             self._database.execute("COMMIT")
+
+
+def _expected(partition: str | None) -> str:
+    # Those of unknown date come first: their bodies may tell it, and then their rows are there in time.
+    return "" if partition in {None, UNKNOWN_DATE} else str(partition)
 
 
 def _calls_for_a_look(row: Row, state: str | None, updated_at: float | None, reason: str | None) -> bool:

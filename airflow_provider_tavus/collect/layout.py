@@ -50,14 +50,16 @@ class Shard:
 
     def has(self, conversation_id: str) -> bool:
         """Tell whether a conversation belongs to this part."""
-        if self.count == 1:
-            return True
-        digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogatepass")).digest()
-        return int.from_bytes(digest[:8]) % self.count == self.index
+        return self.count == 1 or self.has_name(safe_name(conversation_id))
+
+    def has_name(self, name: str) -> bool:
+        """Tell whether the conversation of a :func:`safe_name` belongs to this part."""
+        digest = hashlib.sha256(name.encode()).digest()
+        return self.count == 1 or int.from_bytes(digest[:8]) % self.count == self.index
 
     def __str__(self) -> str:
-        """Return the name by which ledger and tables know it."""
-        return f"{self.index:05d}-of-{self.count:05d}"
+        """Return the name by which the ledger knows it."""
+        return f"{self.index}/{self.count}"
 
 
 def partition_of(created_at: float | None) -> str:
@@ -73,6 +75,11 @@ def raw_folder(partition: str) -> str:
 def raw_object(partition: str, conversation_id: str) -> str:
     """Return the name of a conversation's raw object."""
     return f"{raw_folder(partition)}/{safe_name(conversation_id)}.json"
+
+
+def table_object(table: str, partition: str, shard: Shard, ending: str) -> str:
+    """Return the name of the file of a table that holds a partition's rows; each shard has its own."""
+    return f"{table}/created={partition}/part-{shard.index:05d}.{ending}"
 
 
 def safe_name(conversation_id: str) -> str:

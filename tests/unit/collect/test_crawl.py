@@ -31,7 +31,7 @@ class Archive:
     def __init__(self, box: TavusBox, client: AsyncTavusClient) -> None:
         self.box = box
         self._client = client
-        self.index = Index(Shard())
+        self.index = Index(Shard(), now=NOW)
 
     def add(self, count: int, *, newest: float = NOW - 10 * HOUR, script: Script | None = None) -> list[str]:
         return [self.box.add(script or Script.finished(), created_at=newest - number * 60.0) for number in range(count)]
@@ -39,7 +39,7 @@ class Archive:
     def know(self, ids: Iterable[str], **changes: object) -> None:
         """Let the ledger say that these were collected."""
         entry = {"state": "collected", "at": NOW, "updated_at": NOW, "partition": "2027-01-01"} | changes
-        self.index = Index(Shard())
+        self.index = Index(Shard(), now=NOW)
         self.index.know(Entry(conversation_id=each, **entry) for each in ids)  # type: ignore[arg-type]
 
     def crawl(self) -> Crawl:
@@ -169,7 +169,7 @@ async def test_a_row_that_names_no_conversation_is_counted_and_costs_no_other() 
     async def read(page: int) -> ConversationPage:
         return ConversationPage.from_json(pages[page - 1])
 
-    index = Index(Shard())
+    index = Index(Shard(), now=NOW)
     crawled = await Crawl(read, index, started_at=NOW).sweep()
 
     assert (crawled.complete, crawled.readings) == (True, 2)
@@ -181,7 +181,7 @@ async def test_a_list_that_never_gets_as_long_as_it_says_is_given_up_and_called_
         rows = [{"conversation_id": "c1", "status": "ended"}] if page == 1 else []
         return ConversationPage.from_json({"data": rows, "total_count": 3})
 
-    index = Index(Shard())
+    index = Index(Shard(), now=NOW)
     crawled = await Crawl(read, index, started_at=NOW).sweep()
 
     assert not crawled.complete
@@ -194,7 +194,7 @@ async def test_a_list_without_total_count_ends_with_an_empty_page_or_the_same_on
         rows = [{"conversation_id": f"c{page if heeds_pages else 1}", "status": "ended"}] if page <= 3 else []
         return ConversationPage.from_json({"data": rows})
 
-    index = Index(Shard())
+    index = Index(Shard(), now=NOW)
     crawled = await Crawl(read, index, started_at=NOW).sweep()
 
     assert crawled.complete

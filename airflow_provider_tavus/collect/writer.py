@@ -1,0 +1,211 @@
+"""Puts conversations at the destination: a raw object each, and tables made of all raw objects of a date."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Protocol, TypeVar
+
+from airflow_provider_tavus.collect.layout import raw_folder, raw_object, safe_name, table_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from airflow_provider_tavus.collect.layout import Shard
+    from airflow_provider_tavus.collect.store import Store
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+UPLOADS_IN_FLIGHT = 32
+READ_AT_A_TIME = 64
+MOST_REBUILDS = 20
+
+
+class RowWriter(Protocol):
+    """Writes one table to one file."""
+
+    def write(self, rows: bytes) -> None:
+        """Add the rows of one conversation, as JSON Lines."""
+
+    def close(self) -> None:
+        """Write what is left; the file itself is closed by whoever opened it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """
+    What becomes of raw objects.
+
+    :param names: of the tables.
+    :param rows: returns a conversation's rows of each table, as JSON Lines, given its raw object.
+    :param formats: by the ending of its files, what writes a table, given the table's name and an open file.
+    """
+
+    names: Sequence[str]
+    rows: Callable[[bytes], Sequence[bytes]]
+    formats: Mapping[str, Callable[[str, IO[bytes]], RowWriter]]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """
+    A conversation to be stored.
+
+    :param body: the raw object's bytes.
+    :param moved_from: the partition under which an earlier version is stored, if that is another one.
+    """
+
+    conversation_id: str
+    partition: str
+    body: bytes = field(repr=False)
+    moved_from: str | None = None
+
+
+class PartitionNeverRestsError(Exception):
+    """A partition was changed by others whenever it had just been written."""
+
+
+class Writer:
+    """
+    Writes to a destination. Used by one thread at a time.
+
+    :param store: the destination.
+    :param shard: whose table files are written.
+    :param tables: what becomes of raw objects.
+    """
+
+    def __init__(self, store: Store, *, shard: Shard, tables: Tables) -> None:
+        self._store = store
+        self._shard = shard
+        self._tables = tables
+        self._spool = _Spool(len(tables.names))
+        self._moved: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._pool = None if store.is_local else ThreadPoolExecutor(UPLOADS_IN_FLIGHT, "tavus-collect")
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._spool.close()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def take(self, batch: Sequence[Collected]) -> None:
+        """Store raw objects, and keep their rows aside until their partition is finished."""
+        self._each(lambda each: self._store.write(raw_object(each.partition, each.conversation_id), each.body), batch)
+        for each in batch:
+            self._spool.put(each.partition, safe_name(each.conversation_id), self._tables.rows(each.body))
+            if each.moved_from is not None:
+                self._moved[each.partition].add((each.moved_from, each.conversation_id))
+
+    def finish(self, partition: str) -> set[str]:
+        """Make the tables of a partition that has changed anew, and of those that it took from; return which."""
+        moved = self._moved.pop(partition, set())
+        self._each(lambda place: self._store.delete(raw_object(*place)), moved)
+        changed = {partition, *(earlier for earlier, _ in moved)}
+        for each in sorted(changed):
+            self._rebuild(each)
+        self._spool.drop(partition)
+        return changed
+
+    def remove(self, partition: str, conversation_id: str) -> None:
+        """Remove a conversation from a partition: its raw object and its rows."""
+        self._store.delete(raw_object(partition, conversation_id))
+        self._rebuild(partition)
+
+    def _rebuild(self, partition: str) -> None:
+        """
+        Write the tables of what is there, until they are of what is there.
+
+        Runs may overlap: whoever has written a partition looks again, and has to find the raw objects as they were
+        before. So the last to write it has seen them all.
+        """
+        for _ in range(MOST_REBUILDS):
+            before = self._raw_objects(partition)
+            try:
+                self._write_tables(partition, sorted(before))
+            except FileNotFoundError:
+                continue
+            if self._raw_objects(partition) == before:
+                return
+        raise PartitionNeverRestsError(f"The partition {partition} changes all the time: let fewer runs overlap.")
+
+    def _raw_objects(self, partition: str) -> dict[str, object]:
+        versions = self._store.versions(raw_folder(partition))
+        return {
+            name.removesuffix(".json"): version
+            for name, version in versions.items()
+            if name.endswith(".json") and self._shard.has_name(name.removesuffix(".json"))
+        }
+
+    def _write_tables(self, partition: str, names: Sequence[str]) -> None:
+        places = {
+            (table, ending): table_object(table, partition, self._shard, ending)
+            for table in self._tables.names
+            for ending in self._tables.formats
+        }
+        if not names:
+            self._each(self._store.delete, places.values())
+            return
+        with ExitStack() as files:
+            writers: dict[str, list[RowWriter]] = defaultdict(list)
+            for (table, ending), place in places.items():
+                file = files.enter_context(self._store.writing(place))
+                writers[table].append(self._tables.formats[ending](table, file))
+            for rows_of_tables in self._rows(partition, names):
+                for table, rows in zip(self._tables.names, rows_of_tables, strict=True):
+                    for writer in writers[table]:
+                        writer.write(rows)
+            for writer in (writer for several in writers.values() for writer in several):
+                writer.close()
+
+    def _rows(self, partition: str, names: Sequence[str]) -> Iterator[Sequence[bytes]]:
+        for start in range(0, len(names), READ_AT_A_TIME):
+            some = names[start : start + READ_AT_A_TIME]
+            kept = self._spool.get(partition, some)
+            missing = [name for name in some if name not in kept]
+            bodies = self._each(lambda name: self._store.read(f"{raw_folder(partition)}/{name}.json"), missing)
+            kept |= {name: self._tables.rows(body) for name, body in zip(missing, bodies, strict=True)}
+            yield from (kept[name] for name in some)
+
+    def _each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        return list((self._pool.map if self._pool else map)(work, items))
+
+
+class _Spool:
+    """Rows that wait for their partition to be finished, in a private temporary database that spills to disk."""
+
+    def __init__(self, tables: int) -> None:
+        columns = [f"rows{number}" for number in range(tables)]
+        self._columns = ", ".join(columns)
+        self._places = ", ".join("?" * tables)
+        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._database.executescript(
+            f"""
+            PRAGMA journal_mode = OFF;
+            PRAGMA cache_size = -4000;
+            CREATE TABLE spool (partition TEXT, name TEXT, {", ".join(f"{column} BLOB" for column in columns)},
+                PRIMARY KEY (partition, name));
+            """
+        )
+
+    def close(self) -> None:
+        self._database.close()
+
+    def put(self, partition: str, name: str, rows: Sequence[bytes]) -> None:
+        self._database.execute(
+            f"INSERT OR REPLACE INTO spool VALUES (?, ?, {self._places})",  # noqa: S608 - question marks only
+            (partition, name, *rows),
+        )
+
+    def get(self, partition: str, names: Sequence[str]) -> dict[str, Sequence[bytes]]:
+        found = self._database.execute(
+            f"SELECT name, {self._columns} FROM spool WHERE partition = ? AND name BETWEEN ? AND ?",  # noqa: S608
+            (partition, names[0], names[-1]),
+        )
+        return {name: rows for name, *rows in found}
+
+    def drop(self, partition: str) -> None:
+        self._database.execute("DELETE FROM spool WHERE partition = ?", (partition,))
