@@ -10,11 +10,12 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_tavus.api.async_client import AsyncTavusClient
 from airflow_provider_tavus.api.settings import ClientSettings
+from airflow_provider_tavus.collect.formats import lines_of
 from airflow_provider_tavus.collect.outcome import Wanted
 from airflow_provider_tavus.collect.plan import Plan
 from airflow_provider_tavus.collect.run import CollectionRun
 from airflow_provider_tavus.collect.store import Store
-from airflow_provider_tavus.collect.writer import Tables
+from airflow_provider_tavus.collect.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,31 +78,6 @@ class InterruptedStore(Store):
             self._meanwhile()
 
 
-class JsonLines:
-    def __init__(self, table: str, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write(self, rows: bytes) -> None:
-        self._file.write(rows)
-
-    def close(self) -> None:
-        pass
-
-
-def rows_of(body: bytes) -> tuple[bytes, bytes, bytes]:
-    conversation = json.loads(body)
-    events = conversation.get("events") or []
-    turns = [turn for event in events for turn in (event.get("properties") or {}).get("transcript", [])]
-    return _lines([{"conversation_id": conversation["conversation_id"]}]), _lines(turns), _lines(events)
-
-
-def _lines(rows: list[Any]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-TABLES = Tables(("conversations", "turns", "events"), rows_of, {"jsonl": JsonLines})
-
-
 def plan(**changes: Any) -> Plan:
     wanted = Wanted(
         wait_for=changes.pop("wait_for", ("application.transcription_ready",)),
@@ -118,9 +94,7 @@ def collect(box: TavusBox, root: Path | Store, *, retries: int = 1, **changes: A
 
     async def run() -> Certificate:
         async with AsyncTavusClient(settings) as client:
-            running = CollectionRun(
-                client=client, store=store, tables=TABLES, plan=plan(**changes), clock=box.clock.now
-            )
+            running = CollectionRun(client=client, store=store, plan=plan(**changes), clock=box.clock.now)
             certificate = await running.run()
             assert (running.failure is None) == (not certificate.failed and certificate.list_reading is not None)
             return certificate
@@ -158,7 +132,7 @@ def raw(root: Path) -> dict[str, Any]:
     return found
 
 
-def table(root: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def rows(root: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every row of a table with its partition."""
     for file in sorted(root.glob(f"{name}/created=*/*.jsonl")):
         for line in file.read_bytes().splitlines():
@@ -168,7 +142,7 @@ def table(root: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def tables_are_those_of_the_raw_objects(root: Path) -> None:
     for partition in {file.parent.name for file in [*root.glob("raw/*/*"), *root.glob("conversations/*/*")]}:
         bodies = [file.read_bytes() for file in sorted(root.glob(f"raw/{partition}/*.json"))]
-        for number, name in enumerate(TABLES.names):
-            expected = b"".join(TABLES.rows(body)[number] for body in bodies)
-            file = root / name / partition / "part-00000.jsonl"
-            assert (file.read_bytes() if file.exists() else b"") == expected, (partition, name)
+        for number, table in enumerate(TABLES):
+            expected = b"".join(lines_of(body)[number] for body in bodies)
+            file = root / table.name / partition / "part-00000.jsonl"
+            assert (file.read_bytes() if file.exists() else b"") == expected, (partition, table.name)

@@ -2,8 +2,8 @@
 Reads the list to its end, although its order is undocumented, its pages are capped, and rows come and go meanwhile.
 
 A page is cut out of a list that moves: what was deleted in front of it pulls an unread row onto a page that was
-read already. So a list of several pages is read until a second reading shows nothing that the ones before did not,
-and as many conversations as ``total_count`` says. That is a sweep. Between sweeps, and only where a sweep has seen
+read already. So a list of several pages is read until a second reading shows all that the one before it did, nothing
+new, and as many conversations as ``total_count`` says. That is a sweep. Between sweeps, and only where a sweep has seen
 rows in the order of their creation, a run reads from the newest row on and stops where nothing is new.
 """
 
@@ -35,6 +35,7 @@ ROWS_THAT_SHOW_AN_ORDER = 50
 FRUITLESS_READINGS = 5
 """After so many readings in a row that showed nothing new, a list that is shorter than it says is given up."""
 MOST_READINGS = 50
+READINGS_OF_A_RESTLESS_LIST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ class Crawl:
                 reading.order.show(self._take_in(page, reading))
             self.read_once.set()
             order = reading.order.learned
-            complete = self._is_complete(reading)
             fruitless = 0 if reading.fresh else fruitless + 1
+            complete = self._is_complete(reading, fruitless)
         return self._crawled(full=True, complete=complete, order=order)
 
     async def latest(self, order: Order, *, created_before: float) -> Crawled | None:
@@ -130,15 +131,25 @@ class Crawl:
             reading.totals.append(int(page.total_count))
         return rows
 
-    def _is_complete(self, reading: _Reading) -> bool:
+    def _is_complete(self, reading: _Reading, fruitless: int) -> bool:
         # One page is cut at one moment: nothing can shift.
-        if reading.pages > 1 and (reading.number == 1 or reading.fresh):
+        if reading.pages > 1 and not self._agrees_with_the_last(reading, fruitless):
             return False
-        shortest = min(reading.totals, default=0)
-        if self._index.seen_in(reading.number) + reading.nameless >= shortest:
+        if self._index.seen_in(reading.number) + reading.nameless >= min(reading.totals, default=0):
             return True
         # An order that changes with every page hides other rows from each reading; all of them together count.
         return reading.number > 1 and self._index.seen_in_any() + reading.nameless >= max(reading.totals)
+
+    def _agrees_with_the_last(self, reading: _Reading, fruitless: int) -> bool:
+        """
+        Tell whether the reading before this one can have missed nothing.
+
+        It misses a row only if one that it had shown was deleted meanwhile; that one is then missing here. A list
+        from which something is deleted all the time is believed when several readings showed nothing new.
+        """
+        if reading.number == 1 or reading.fresh:
+            return False
+        return self._index.seen_in(reading.number - 1) == 0 or fruitless >= READINGS_OF_A_RESTLESS_LIST
 
     async def _read(self, number: int) -> ConversationPage:
         self._pages += 1

@@ -25,6 +25,7 @@ class Plan:
     :param requests_in_flight: how many conversations are read at a time.
     :param prepare: turns a body as received into what is stored of it; None stores it as it is. What it raises
         keeps that conversation from being stored.
+    :param formats: those that the tables are written in, of :data:`airflow_provider_tavus.collect.formats.WRITERS`.
     """
 
     wanted: Wanted
@@ -33,6 +34,7 @@ class Plan:
     shard: Shard = field(default_factory=Shard)
     requests_in_flight: int = 32
     prepare: Callable[[bytes], bytes] | None = None
+    formats: tuple[str, ...] = ("jsonl",)
 
 
 @dataclass(frozen=True, slots=True)

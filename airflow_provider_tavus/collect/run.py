@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.crawl import Crawled
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.store import Store
-    from airflow_provider_tavus.collect.writer import Tables
 
 ROWS_ASKED_FOR = 100
 """What the vendor's own client asks for; Tavus may send fewer."""
@@ -44,7 +43,6 @@ class CollectionRun:
 
     :param client: reads from Tavus; inside its ``async with`` block.
     :param store: the destination.
-    :param tables: what becomes of raw objects.
     :param clock: tells epoch seconds.
     :param on_progress: called every ``progress_interval`` seconds while conversations are read.
     """
@@ -54,7 +52,6 @@ class CollectionRun:
         *,
         client: AsyncTavusClient,
         store: Store,
-        tables: Tables,
         plan: Plan,
         clock: Callable[[], float] = time.time,
         on_progress: Callable[[Progress], None] = lambda _: None,
@@ -70,7 +67,7 @@ class CollectionRun:
         self._run_id = uuid.uuid4().hex[:12]
         self._index = Index(plan.shard, now=self._started_at)
         self._ledger = Ledger(store, run_id=self._run_id, clock=clock)
-        self._writer = Writer(store, shard=plan.shard, tables=tables)
+        self._writer = Writer(store, shard=plan.shard, formats=plan.formats)
         self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
         self._crawled: Crawled | None = None
         self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=4 * STORED_AT_A_TIME)

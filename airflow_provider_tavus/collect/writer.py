@@ -7,12 +7,15 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Protocol, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_tavus.collect.formats import WRITERS, lines_of
 from airflow_provider_tavus.collect.layout import raw_folder, raw_object, safe_name, table_object
+from airflow_provider_tavus.collect.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_tavus.collect.layout import Shard
     from airflow_provider_tavus.collect.store import Store
@@ -23,31 +26,6 @@ R = TypeVar("R")
 UPLOADS_IN_FLIGHT = 32
 READ_AT_A_TIME = 64
 MOST_REBUILDS = 20
-
-
-class RowWriter(Protocol):
-    """Writes one table to one file."""
-
-    def write(self, rows: bytes) -> None:
-        """Add the rows of one conversation, as JSON Lines."""
-
-    def close(self) -> None:
-        """Write what is left; the file itself is closed by whoever opened it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """
-    What becomes of raw objects.
-
-    :param names: of the tables.
-    :param rows: returns a conversation's rows of each table, as JSON Lines, given its raw object.
-    :param formats: by the ending of its files, what writes a table, given the table's name and an open file.
-    """
-
-    names: Sequence[str]
-    rows: Callable[[bytes], Sequence[bytes]]
-    formats: Mapping[str, Callable[[str, IO[bytes]], RowWriter]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +53,14 @@ class Writer:
 
     :param store: the destination.
     :param shard: whose table files are written.
-    :param tables: what becomes of raw objects.
+    :param formats: those that the tables are written in.
     """
 
-    def __init__(self, store: Store, *, shard: Shard, tables: Tables) -> None:
+    def __init__(self, store: Store, *, shard: Shard, formats: Sequence[str]) -> None:
         self._store = store
         self._shard = shard
-        self._tables = tables
-        self._spool = _Spool(len(tables.names))
+        self._formats = formats
+        self._spool = _Spool(len(TABLES))
         self._moved: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._pool = None if store.is_local else ThreadPoolExecutor(UPLOADS_IN_FLIGHT, "tavus-collect")
 
@@ -96,7 +74,7 @@ class Writer:
         """Store raw objects, and keep their rows aside until their partition is finished."""
         self._each(lambda each: self._store.write(raw_object(each.partition, each.conversation_id), each.body), batch)
         for each in batch:
-            self._spool.put(each.partition, safe_name(each.conversation_id), self._tables.rows(each.body))
+            self._spool.put(each.partition, safe_name(each.conversation_id), lines_of(each.body))
             if each.moved_from is not None:
                 self._moved[each.partition].add((each.moved_from, each.conversation_id))
 
@@ -142,23 +120,26 @@ class Writer:
 
     def _write_tables(self, partition: str, names: Sequence[str]) -> None:
         places = {
-            (table, ending): table_object(table, partition, self._shard, ending)
-            for table in self._tables.names
-            for ending in self._tables.formats
+            (table.name, form): table_object(table.name, partition, self._shard, form)
+            for table in TABLES
+            for form in self._formats
         }
         if not names:
             self._each(self._store.delete, places.values())
             return
         with ExitStack() as files:
-            writers: dict[str, list[RowWriter]] = defaultdict(list)
-            for (table, ending), place in places.items():
-                file = files.enter_context(self._store.writing(place))
-                writers[table].append(self._tables.formats[ending](table, file))
-            for rows_of_tables in self._rows(partition, names):
-                for table, rows in zip(self._tables.names, rows_of_tables, strict=True):
-                    for writer in writers[table]:
-                        writer.write(rows)
-            for writer in (writer for several in writers.values() for writer in several):
+            writers = [
+                [
+                    WRITERS[form](table, files.enter_context(self._store.writing(places[table.name, form])))
+                    for form in self._formats
+                ]
+                for table in TABLES
+            ]
+            for lines_of_tables in self._rows(partition, names):
+                for of_table, lines in zip(writers, lines_of_tables, strict=True):
+                    for writer in of_table:
+                        writer.write(lines)
+            for writer in chain.from_iterable(writers):
                 writer.close()
 
     def _rows(self, partition: str, names: Sequence[str]) -> Iterator[Sequence[bytes]]:
@@ -167,7 +148,7 @@ class Writer:
             kept = self._spool.get(partition, some)
             missing = [name for name in some if name not in kept]
             bodies = self._each(lambda name: self._store.read(f"{raw_folder(partition)}/{name}.json"), missing)
-            kept |= {name: self._tables.rows(body) for name, body in zip(missing, bodies, strict=True)}
+            kept |= {name: lines_of(body) for name, body in zip(missing, bodies, strict=True)}
             yield from (kept[name] for name in some)
 
     def _each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -363,7 +363,7 @@ def test_shards_share_the_work_and_write_no_object_twice(box: TavusBox, root: Pa
         written.append(after.keys() - before.keys())
 
     assert collecting.raw(root).keys() == set(ids)
-    assert sorted(row["conversation_id"] for _, row in collecting.table(root, "conversations")) == sorted(ids)
+    assert sorted(row["conversation_id"] for _, row in collecting.rows(root, "conversations")) == sorted(ids)
     assert all(written)
     assert box.count("get") == 40
 
