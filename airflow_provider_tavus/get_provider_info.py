@@ -16,7 +16,13 @@ def get_provider_info() -> dict[str, object]:
         ],
         "hooks": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.hooks.tavus"]}],
         "operators": [
-            {"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.operators.conversation"]}
+            {
+                "integration-name": "Tavus",
+                "python-modules": [
+                    "airflow_provider_tavus.operators.collect_conversations",
+                    "airflow_provider_tavus.operators.conversation",
+                ],
+            }
         ],
         "sensors": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.sensors.conversation"]}],
         "triggers": [{"integration-name": "Tavus", "python-modules": ["airflow_provider_tavus.triggers.conversation"]}],

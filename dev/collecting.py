@@ -10,7 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_tavus.api.async_client import AsyncTavusClient
 from airflow_provider_tavus.api.settings import ClientSettings
-from airflow_provider_tavus.collect.formats import lines_of
+from airflow_provider_tavus.collect.formats import lines_of_tables
 from airflow_provider_tavus.collect.outcome import Wanted
 from airflow_provider_tavus.collect.plan import Plan
 from airflow_provider_tavus.collect.run import CollectionRun
@@ -143,6 +143,6 @@ def tables_are_those_of_the_raw_objects(root: Path) -> None:
     for partition in {file.parent.name for file in [*root.glob("raw/*/*"), *root.glob("conversations/*/*")]}:
         bodies = [file.read_bytes() for file in sorted(root.glob(f"raw/{partition}/*.json"))]
         for number, table in enumerate(TABLES):
-            expected = b"".join(lines_of(body)[number] for body in bodies)
+            expected = b"".join(lines_of_tables(body)[number] for body in bodies)
             file = root / table.name / partition / "part-00000.jsonl"
             assert (file.read_bytes() if file.exists() else b"") == expected, (partition, table.name)

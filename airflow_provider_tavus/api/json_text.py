@@ -1,4 +1,4 @@
-"""The JSON of an answer's body, read so that whatever comes can be stored anywhere afterwards."""
+"""JSON: that of an answer's body, read so that whatever comes can be stored anywhere afterwards, and our own."""
 
 from __future__ import annotations
 
@@ -51,3 +51,7 @@ def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_storable(key): _storable(item) for key, item in value.items()}
     return value
+
+
+to_json = msgspec.json.Encoder(order="deterministic").encode
+"""JSON with sorted keys: the same value gives the same bytes, in whatever order Tavus sent it."""

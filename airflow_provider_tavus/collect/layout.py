@@ -4,6 +4,7 @@ Where things are at a destination.
 ::
 
     raw/created=2026-11-24/c123456.json         what Tavus sent, one object for each conversation
+    renderings/created=2026-11-24/c123456.vtt   subtitles and texts made from it, where asked for
     conversations/created=2026-11-24/…          the tables, made from the raw objects of the same date
     turns/created=2026-11-24/…
     events/created=2026-11-24/…
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 RAW = "raw"
+RENDERINGS = "renderings"
 LEDGER = "_ledger"
 RUNS = "_runs"
 UNKNOWN_DATE = "unknown"
@@ -75,6 +77,11 @@ def raw_folder(partition: str) -> str:
 def raw_object(partition: str, conversation_id: str) -> str:
     """Return the name of a conversation's raw object."""
     return f"{raw_folder(partition)}/{safe_name(conversation_id)}.json"
+
+
+def rendering_object(partition: str, conversation_id: str, ending: str) -> str:
+    """Return the name of a rendering of a conversation, such as its subtitles, by the ending of its file."""
+    return f"{RENDERINGS}/created={partition}/{safe_name(conversation_id)}.{ending}"
 
 
 def table_object(table: str, partition: str, shard: Shard, ending: str) -> str:

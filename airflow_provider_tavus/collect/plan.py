@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_tavus.collect.layout import Shard
+from airflow_provider_tavus.conversations.privacy import Privacy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_tavus.collect.outcome import Wanted
 
 
@@ -23,9 +22,10 @@ class Plan:
     :param lookback: what was created within this time is gone through in every run.
     :param shard: which part of all conversations.
     :param requests_in_flight: how many conversations are read at a time.
-    :param prepare: turns a body as received into what is stored of it; None stores it as it is. What it raises
-        keeps that conversation from being stored.
-    :param formats: those that the tables are written in, of :data:`airflow_provider_tavus.collect.formats.WRITERS`.
+    :param privacy: what is kept of a conversation.
+    :param formats: those that the tables are written in, of :data:`airflow_provider_tavus.collect.formats.FORMATS`.
+    :param renderings: those that are stored of each conversation, of
+        :data:`airflow_provider_tavus.conversations.renderings.formats.RENDERINGS`.
     """
 
     wanted: Wanted
@@ -33,8 +33,9 @@ class Plan:
     lookback: float = 21_600.0
     shard: Shard = field(default_factory=Shard)
     requests_in_flight: int = 32
-    prepare: Callable[[bytes], bytes] | None = None
+    privacy: Privacy = field(default_factory=Privacy)
     formats: tuple[str, ...] = ("jsonl",)
+    renderings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from airflow_provider_tavus.api.errors import (
 )
 from airflow_provider_tavus.collect.outcome import DELETED, UNUSABLE_ID, entry_of, entry_of_what_is_gone
 from airflow_provider_tavus.collect.writer import Collected
+from airflow_provider_tavus.conversations.privacy import RedactionError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,10 +34,6 @@ NOBODY_GETS_THROUGH = (AuthenticationError, ConfigurationError, OutOfCreditsErro
 """Errors that every other request would meet as well."""
 FAULTS_IN_A_ROW = 64
 """After so many, a service is down, and asking on would only be more load on it."""
-
-
-class NotStoredError(Exception):
-    """A conversation could not be made ready to be stored; nothing of it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +155,9 @@ class Reader:
     def _to_store(self, due: Due, entry: Entry, body: bytes, *, store_anyway: bool) -> ToStore | None:
         assert entry.partition is not None
         try:
-            prepared = self._plan.prepare(body) if self._plan.prepare else body
-        except Exception as fault:
-            # Whatever a callable of the user's raises: nothing of this one is stored, and the others go on.
-            self._fail(due, _not_prepared(due, fault))
+            prepared = self._plan.privacy.prepare(body)
+        except RedactionError as error:
+            self._fail(due, error)
             return None
         entry = replace(entry, sha256=sha256(prepared).hexdigest())
         stored_at = due.entry.partition if due.entry and due.entry.sha256 else None
@@ -183,11 +179,3 @@ class Reader:
     def _fail(self, due: Due, error: Exception) -> None:
         self.failed(error)
         self._index.settle_unchanged(due.conversation_id, "failed", type(error).__name__)
-
-
-def _not_prepared(due: Due, fault: Exception) -> NotStoredError:
-    # The fault's own words, and the conversation, can hold what was to be left out.
-    return NotStoredError(
-        f"Conversation {due.conversation_id} could not be made ready to be stored ({type(fault).__name__}), so "
-        "nothing of it was: correct the redaction."
-    )

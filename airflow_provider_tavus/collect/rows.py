@@ -18,7 +18,7 @@ from airflow_provider_tavus.api.lenient import moment, number, text
 from airflow_provider_tavus.conversations import events as events_of
 from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED
 from airflow_provider_tavus.conversations.statistics import statistics
-from airflow_provider_tavus.conversations.turns import raw_transcript
+from airflow_provider_tavus.conversations.turns import raw_transcript, words
 
 if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
@@ -98,13 +98,11 @@ class Rows(NamedTuple):
 
 def rows_of(conversation: Conversation) -> Rows:
     """Return the rows of a conversation that was read with ``verbose=true``; whatever is in it, this raises nothing."""
-    conversation_id = conversation.conversation_id
-    transcript = raw_transcript(conversation)
-    turns = _turns(conversation_id, transcript or [])
-    numbers = statistics(turns if transcript is not None else None)
+    turns = turn_rows(conversation)
+    numbers = statistics(turns)
     beyond = conversation.model_extra or {}
     row = ConversationRow(
-        conversation_id=conversation_id,
+        conversation_id=conversation.conversation_id,
         conversation_name=conversation.conversation_name,
         status=conversation.status,
         face_id=conversation.face_id,
@@ -116,21 +114,25 @@ def rows_of(conversation: Conversation) -> Rows:
         **{name: getattr(numbers, name) for name in numbers.__slots__},
         extra={name: beyond[name] for name in beyond if name not in _NOT_REPEATED} or None,
     )
-    return Rows([row], turns, _events(conversation))
+    return Rows([row], turns or [], _events(conversation))
 
 
 _NOT_REPEATED = LEFT_OUT_UNLESS_NAMED | set(ConversationRow.__struct_fields__)
 _TURN_FIELDS = set(TurnRow.__struct_fields__) - {"conversation_id", "turn_index", "extra"}
 
 
-def _turns(conversation_id: str, transcript: list[Any]) -> list[TurnRow]:
+def turn_rows(conversation: Conversation) -> list[TurnRow] | None:
+    """Return the rows of a conversation's turns; None if it has no transcript."""
+    transcript = raw_transcript(conversation)
+    if transcript is None:
+        return None
     try:
         # All at once, and several times as fast, where every field is of a type that can be had for it.
         rows = msgspec.convert(transcript, list[TurnRow], strict=False)
     except msgspec.ValidationError:
         rows = [_turn(turn) for turn in transcript]
     for index, (row, turn) in enumerate(zip(rows, transcript, strict=True)):
-        row.conversation_id = conversation_id
+        row.conversation_id = conversation.conversation_id
         row.turn_index = index
         if row.timestamp is not None and row.timestamp.tzinfo is not UTC:
             row.timestamp = moment(turn["timestamp"])
@@ -142,10 +144,10 @@ def _turns(conversation_id: str, transcript: list[Any]) -> list[TurnRow]:
 def _turn(turn: Any) -> TurnRow:
     """Read one turn; what is no object becomes a turn's content, so that no other turn moves."""
     if not isinstance(turn, dict):
-        return TurnRow(content=_content(turn))
+        return TurnRow(content=words(turn))
     return TurnRow(
         role=text(turn.get("role")),
-        content=_content(turn.get("content")),
+        content=words(turn.get("content")),
         timestamp=moment(turn.get("timestamp")),
         seconds_from_start=number(turn.get("seconds_from_start")),
         duration=number(turn.get("duration")),
@@ -153,11 +155,6 @@ def _turn(turn: Any) -> TurnRow:
         tool_call_id=text(turn.get("tool_call_id")),
         tool_calls=turn.get("tool_calls"),
     )
-
-
-def _content(content: Any) -> str | None:
-    # A column has one type: what is no text is its JSON, such as the result of a tool.
-    return content if content is None or isinstance(content, str) else to_json(content).decode()
 
 
 def _events(conversation: Conversation) -> list[EventRow]:
@@ -175,7 +172,3 @@ def _events(conversation: Conversation) -> list[EventRow]:
         )
         for index, event in enumerate(conversation.events or ())
     ]
-
-
-to_json = msgspec.json.Encoder(order="deterministic").encode
-"""JSON with sorted keys: the same value gives the same bytes, in whatever order Tavus sent it."""

@@ -67,7 +67,7 @@ class CollectionRun:
         self._run_id = uuid.uuid4().hex[:12]
         self._index = Index(plan.shard, now=self._started_at)
         self._ledger = Ledger(store, run_id=self._run_id, clock=clock)
-        self._writer = Writer(store, shard=plan.shard, formats=plan.formats)
+        self._writer = Writer(store, shard=plan.shard, formats=plan.formats, renderings=plan.renderings)
         self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
         self._crawled: Crawled | None = None
         self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=4 * STORED_AT_A_TIME)
@@ -98,6 +98,7 @@ class CollectionRun:
             self._index.close()
 
     def _read_ledger(self) -> None:
+        self._store.discard_unfinished()
         for entries in self._ledger.read_new():
             self._index.know(entries)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -131,11 +131,17 @@ class Store:
         with suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name))
 
-    def discard_unfinished(self) -> None:
-        """Remove what writers left behind that never finished."""
+    def discard_unfinished(self, *, older_than: float = 86_400.0) -> None:
+        """
+        Remove what writers left behind that never finished.
+
+        :param older_than: seconds; what is younger may be somebody's who is still writing.
+        """
         if self.is_local:
-            shutil.rmtree(self._path(UNFINISHED), ignore_errors=True)
-            self._folders.clear()
+            for file in Path(self._path(UNFINISHED)).glob("*"):
+                with suppress(FileNotFoundError):
+                    if time.time() - file.stat().st_mtime > older_than:
+                        file.unlink()
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

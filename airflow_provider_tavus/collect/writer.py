@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_tavus.collect.formats import WRITERS, lines_of
-from airflow_provider_tavus.collect.layout import raw_folder, raw_object, safe_name, table_object
+from airflow_provider_tavus.collect.formats import FORMATS, lines_of_tables, rendered
+from airflow_provider_tavus.collect.layout import raw_folder, raw_object, rendering_object, safe_name, table_object
 from airflow_provider_tavus.collect.tables import TABLES
+from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
+from airflow_provider_tavus.conversations.renderings.lines import Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,12 +56,14 @@ class Writer:
     :param store: the destination.
     :param shard: whose table files are written.
     :param formats: those that the tables are written in.
+    :param renderings: those that are stored of each conversation.
     """
 
-    def __init__(self, store: Store, *, shard: Shard, formats: Sequence[str]) -> None:
+    def __init__(self, store: Store, *, shard: Shard, formats: Sequence[str], renderings: Sequence[str] = ()) -> None:
         self._store = store
         self._shard = shard
         self._formats = formats
+        self._renderings = renderings
         self._spool = _Spool(len(TABLES))
         self._moved: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._pool = None if store.is_local else ThreadPoolExecutor(UPLOADS_IN_FLIGHT, "tavus-collect")
@@ -72,16 +76,16 @@ class Writer:
 
     def take(self, batch: Sequence[Collected]) -> None:
         """Store raw objects, and keep their rows aside until their partition is finished."""
-        self._each(lambda each: self._store.write(raw_object(each.partition, each.conversation_id), each.body), batch)
+        self._each(self._store_one, batch)
         for each in batch:
-            self._spool.put(each.partition, safe_name(each.conversation_id), lines_of(each.body))
+            self._spool.put(each.partition, safe_name(each.conversation_id), lines_of_tables(each.body))
             if each.moved_from is not None:
                 self._moved[each.partition].add((each.moved_from, each.conversation_id))
 
     def finish(self, partition: str) -> set[str]:
         """Make the tables of a partition that has changed anew, and of those that it took from; return which."""
         moved = self._moved.pop(partition, set())
-        self._each(lambda place: self._store.delete(raw_object(*place)), moved)
+        self._each(lambda place: self._delete_one(*place), moved)
         changed = {partition, *(earlier for earlier, _ in moved)}
         for each in sorted(changed):
             self._rebuild(each)
@@ -90,8 +94,19 @@ class Writer:
 
     def remove(self, partition: str, conversation_id: str) -> None:
         """Remove a conversation from a partition: its raw object and its rows."""
-        self._store.delete(raw_object(partition, conversation_id))
+        self._delete_one(partition, conversation_id)
         self._rebuild(partition)
+
+    def _store_one(self, collected: Collected) -> None:
+        self._store.write(raw_object(collected.partition, collected.conversation_id), collected.body)
+        if self._renderings:
+            for ending, text in rendered(collected.body, endings=self._renderings, style=Style()).items():
+                self._store.write(rendering_object(collected.partition, collected.conversation_id, ending), text)
+
+    def _delete_one(self, partition: str, conversation_id: str) -> None:
+        self._store.delete(raw_object(partition, conversation_id))
+        for ending in RENDERINGS:
+            self._store.delete(rendering_object(partition, conversation_id, ending))
 
     def _rebuild(self, partition: str) -> None:
         """
@@ -130,7 +145,7 @@ class Writer:
         with ExitStack() as files:
             writers = [
                 [
-                    WRITERS[form](table, files.enter_context(self._store.writing(places[table.name, form])))
+                    FORMATS[form](table, files.enter_context(self._store.writing(places[table.name, form])))
                     for form in self._formats
                 ]
                 for table in TABLES
@@ -148,7 +163,7 @@ class Writer:
             kept = self._spool.get(partition, some)
             missing = [name for name in some if name not in kept]
             bodies = self._each(lambda name: self._store.read(f"{raw_folder(partition)}/{name}.json"), missing)
-            kept |= {name: lines_of(body) for name, body in zip(missing, bodies, strict=True)}
+            kept |= {name: lines_of_tables(body) for name, body in zip(missing, bodies, strict=True)}
             yield from (kept[name] for name in some)
 
     def _each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:

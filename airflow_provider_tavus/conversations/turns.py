@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_tavus.api.json_text import to_json
 from airflow_provider_tavus.conversations import events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from airflow_provider_tavus.api import models
     from airflow_provider_tavus.api.models import Conversation
 
 NOT_SPOKEN = frozenset({"system", "tool"})
@@ -45,6 +47,19 @@ def raw_transcript(conversation: Conversation) -> list[Any] | None:
     ready = events.latest_event(conversation, events.TRANSCRIPTION_READY)
     turns = ready.properties.get("transcript") if ready else None
     return turns if isinstance(turns, list) else None
+
+
+def transcript(conversation: Conversation) -> list[models.Turn] | None:
+    """Return the turns of :func:`raw_transcript`, each read leniently."""
+    from airflow_provider_tavus.api.models import Turn
+
+    turns = raw_transcript(conversation)
+    return None if turns is None else [Turn.from_json(turn) for turn in turns]
+
+
+def words(content: Any) -> str | None:
+    """Return the content of a turn as text: what is none, such as the result of a tool, is its JSON."""
+    return content if content is None or isinstance(content, str) else to_json(content).decode()
 
 
 def is_spoken(turn: Turn) -> bool:

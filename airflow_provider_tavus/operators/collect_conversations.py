@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_tavus.collect.certificate import Certificate
     from airflow_provider_tavus.collect.plan import Plan
-    from airflow_provider_tavus.collect.run import CollectionRun
 
 FORMATS = ("jsonl", "parquet")
+RENDERINGS = ("vtt", "srt", "md", "txt")
 
 
 class CollectionFailedError(Exception):
@@ -51,8 +51,12 @@ class CollectConversationsOperator(BaseOperator):
     :param formats: those of the tables: ``jsonl``, ``parquet`` or both.
     :param shard: which part of all conversations, as ``(index, count)``, so that several tasks can share the work.
         All runs into a destination count the same number of shards.
-    :param prepare: a function that gets each body as received, in bytes, and returns what is stored of it. What it
-        raises keeps that conversation from being stored.
+    :param renderings: what else to store of each conversation: ``vtt``, ``srt``, ``md`` and ``txt``.
+    :param system_turns: whether the turns of the role ``system`` are stored: the prompt, and retrieved passages.
+    :param perception: whether the events are stored that tell what the camera saw.
+    :param leave_out: names of fields that are not stored, such as ``callback_url`` or ``turns.inference_id``.
+    :param redact: a function that gets each conversation as Tavus sent it, but for what is left out, and returns
+        what is stored of it. What it raises keeps that conversation from being stored.
     :param requests_in_flight: how many conversations are read at a time.
     :param asset: gets an event, with the certificate's numbers and dates, when something arrived. Without, and when
         nothing did, no event is emitted.
@@ -73,23 +77,29 @@ class CollectConversationsOperator(BaseOperator):
         sweep_interval: float = 86_400.0,
         formats: Sequence[str] = ("jsonl",),
         shard: tuple[int, int] = (0, 1),
-        prepare: Callable[[bytes], bytes] | None = None,
+        renderings: Sequence[str] = (),
+        system_turns: bool = True,
+        perception: bool = True,
+        leave_out: Sequence[str] = (),
+        redact: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         requests_in_flight: int = 32,
         asset: Asset | None = None,
         tavus_conn_id: str = TavusHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        self._alias = AssetAlias(f"collected into {asset.uri}") if asset is not None else None
-        if self._alias is not None:
-            kwargs["outlets"] = [*kwargs.get("outlets", ()), self._alias]
+        if asset is not None:
+            # An event of an alias is emitted only where one is added; an asset's own is in every run.
+            kwargs["outlets"] = [*kwargs.get("outlets", ()), _alias(asset)]
         super().__init__(**kwargs)
-        if unknown := {formats} if isinstance(formats, str) else set(formats) - set(FORMATS):
-            raise ValueError(f"formats must be a list out of {list(FORMATS)}, not {sorted(unknown)}.")
-        if isinstance(wait_for, str) or not wait_for:
-            raise ValueError("wait_for must be a list of event types, such as ['application.transcription_ready'].")
-        for name, seconds in (("grace_period", grace_period), ("settle_period", settle_period), ("lookback", lookback)):
+        _check_choices("formats", formats, FORMATS)
+        _check_choices("renderings", renderings, RENDERINGS)
+        if isinstance(wait_for, str) or isinstance(leave_out, str):
+            raise ValueError("wait_for and leave_out must be lists, such as ['application.transcription_ready'].")
+        for seconds in (grace_period, settle_period, lookback, sweep_interval):
             if seconds < 0:
-                raise ValueError(f"{name} is in seconds and cannot be negative: {seconds}.")
+                raise ValueError("grace_period, settle_period, lookback and sweep_interval cannot be negative.")
+        if requests_in_flight < 1:
+            raise ValueError("requests_in_flight must be 1 or more.")
         self.destination = destination
         self.wait_for = wait_for
         self.grace_period = grace_period
@@ -98,18 +108,19 @@ class CollectConversationsOperator(BaseOperator):
         self.sweep_interval = sweep_interval
         self.formats = formats
         self.shard = shard
-        self.prepare = prepare
+        self.renderings = renderings
+        self.system_turns = system_turns
+        self.perception = perception
+        self.leave_out = leave_out
+        self.redact = redact
         self.requests_in_flight = requests_in_flight
         self.asset = asset
         self.tavus_conn_id = tavus_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the certificate."""
-        import asyncio
-
-        plan = self._plan()
         with permanent_errors_are_not_retried():
-            certificate, failure = asyncio.run(self._collect(plan))
+            certificate, failure = self._run(self._plan())
             self.log.info("%s", certificate)
             plain = certificate.as_plain()
             if certificate.collected:
@@ -125,6 +136,7 @@ class CollectConversationsOperator(BaseOperator):
         from airflow_provider_tavus.collect.layout import Shard
         from airflow_provider_tavus.collect.outcome import Wanted
         from airflow_provider_tavus.collect.plan import Plan
+        from airflow_provider_tavus.conversations.privacy import Privacy
 
         return Plan(
             wanted=Wanted(
@@ -134,29 +146,43 @@ class CollectConversationsOperator(BaseOperator):
             lookback=self.lookback,
             shard=Shard(*self.shard),
             requests_in_flight=self.requests_in_flight,
-            prepare=self.prepare,
+            privacy=Privacy(
+                system_turns=self.system_turns,
+                perception=self.perception,
+                leave_out=tuple(self.leave_out),
+                redact=self.redact,
+            ),
             formats=tuple(self.formats),
+            renderings=tuple(self.renderings),
         )
 
-    async def _collect(self, plan: Plan) -> tuple[Certificate, Exception | None]:
+    def _run(self, plan: Plan) -> tuple[Certificate, Exception | None]:
+        import asyncio
+
         from airflow_provider_tavus.collect.run import CollectionRun
         from airflow_provider_tavus.collect.store import Store
 
-        settings = TavusHook(self.tavus_conn_id).settings
-        async with make_async_client(settings) as client:
-            run = CollectionRun(
-                client=client,
-                store=Store.at(ObjectStoragePath(self.destination)),
-                plan=plan,
-                on_progress=lambda progress: self.log.info("%s", progress),
-            )
-            return await run.run(), run.failure
+        # What asks Airflow or reads files does so outside the event loop.
+        client = make_async_client(TavusHook(self.tavus_conn_id).settings)
+        store = Store.at(ObjectStoragePath(self.destination))
+
+        async def run() -> tuple[Certificate, Exception | None]:
+            async with client:
+                running = CollectionRun(
+                    client=client,
+                    store=store,
+                    plan=plan,
+                    on_progress=lambda progress: self.log.info("%s", progress),
+                )
+                return await running.run(), running.failure
+
+        return asyncio.run(run())
 
     def _tell_of_arrivals(self, context: Context, certificate: dict[str, Any]) -> None:
         if self.asset is None:
             return
         told = ("run_id", "collected", "pending", "partitions", "started_at", "finished_at")
-        events = context["outlet_events"][self._alias]
+        events = context["outlet_events"][_alias(self.asset)]
         events.add(self.asset, extra={name: certificate[name] for name in told})
 
     def _fail(self, certificate: Certificate, failure: Exception) -> None:
@@ -168,3 +194,12 @@ class CollectConversationsOperator(BaseOperator):
             f"{sum(certificate.failed.values())} conversations could not be collected, or the list could not be read; "
             f"everything else was stored. The first failure: {failure}"
         ) from failure
+
+
+def _alias(asset: Asset) -> AssetAlias:
+    return AssetAlias(f"collected into {asset.uri}")
+
+
+def _check_choices(name: str, chosen: Sequence[str], choices: Sequence[str]) -> None:
+    if unknown := {chosen} if isinstance(chosen, str) else set(chosen) - set(choices):
+        raise ValueError(f"{name} must be a list out of {list(choices)}, not {sorted(unknown)}.")

@@ -15,6 +15,7 @@ from airflow_provider_tavus.collect import ledger
 from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.collect.ledger import UnreadableLedgerError
 from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.conversations.privacy import Privacy
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, drawn_script, events
 
 if TYPE_CHECKING:
@@ -245,19 +246,17 @@ class TestFailures:
         certificate = collect(box, root)
         assert (certificate.collected, certificate.impossible) == (3, {"unusable_id": 1})
 
-    def test_what_cannot_be_prepared_is_not_stored_and_its_words_reach_no_error(
-        self, box: TavusBox, root: Path
-    ) -> None:
+    def test_what_cannot_be_redacted_is_not_stored_at_all(self, box: TavusBox, root: Path) -> None:
         ids = add(box, 3)
 
-        def prepare(body: bytes) -> bytes:
-            if ids[1].encode() in body:
-                raise ValueError(f"what somebody said: {body!r}")
-            return body
+        def redact(conversation: dict[str, Any]) -> dict[str, Any]:
+            if conversation["conversation_id"] == ids[1]:
+                raise ValueError(f"what somebody said: {conversation}")
+            return conversation
 
-        certificate = collect(box, root, prepare=prepare)
+        certificate = collect(box, root, privacy=Privacy(redact=redact))
 
-        assert certificate.failed == {"NotStoredError": 1}
+        assert certificate.failed == {"RedactionError": 1}
         assert collecting.raw(root).keys() == {ids[0], ids[2]}
 
     def test_a_ledger_that_cannot_be_read_is_named_and_nothing_is_changed(self, box: TavusBox, root: Path) -> None:
