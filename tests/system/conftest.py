@@ -54,5 +54,6 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, running_box: BoxProcess) -
         "tavus_default": running_box.connection,
         "tavus_wrong_key": running_box.connection | {"password": "wrong-canary-key-5e0b"},
     }
-    with RealAirflow(directory, dag_folders=folders, connections=connections) as running:
+    environment = {"AIRFLOW_VAR_TAVUS_DESTINATION": f"file://{tmp_path_factory.mktemp('destination')}"}
+    with RealAirflow(directory, dag_folders=folders, connections=connections, environment=environment) as running:
         yield running
