@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
 from airflow_provider_tavus.api.answers import Answer, no_answer, read_answer
 from airflow_provider_tavus.api.errors import (
@@ -52,6 +52,9 @@ class AsyncTavusClient:
         self._settings = settings
         self._retry = RetryPolicy(retries=settings.retries)
         self._tls = _tls_context(settings)
+        # As requests does: proxies of the environment count where the connection names none. Looked up once, as
+        # aiohttp would do it for each request, in a thread.
+        self._proxy = settings.proxy or select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
 
     async def send(self, call: Call[T], *, repeat: bool = True) -> T:
         """
@@ -87,7 +90,7 @@ class AsyncTavusClient:
                 params=dict(call.query),
                 # aiohttp follows a redirect with our key in its headers, wherever it leads.
                 allow_redirects=False,
-                proxy=settings.proxy,
+                proxy=self._proxy,
                 ssl=self._tls,
             ) as response:
                 body = await response.read()
@@ -105,8 +108,6 @@ class AsyncTavusClient:
             # An idle connection must be closed before its read time-out runs out: aiohttp 3.14.1 times the next
             # request on it out at once. Not longer than its own default, either.
             connector=aiohttp.TCPConnector(keepalive_timeout=min(15.0, settings.read_timeout / 2)),
-            # As requests does: proxies of the environment count where the connection names none.
-            trust_env=True,
             timeout=aiohttp.ClientTimeout(
                 total=settings.connect_timeout + settings.read_timeout,
                 sock_connect=settings.connect_timeout,

@@ -52,14 +52,19 @@ class Entry:
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry as an object of a ledger segment: times in ISO 8601, nothing that is not known."""
-        plain: dict[str, Any] = {"conversation_id": self.conversation_id, "state": self.state}
-        for name in self.__slots__[2:]:
-            value = getattr(self, name)
-            if name == "listed":
-                plain |= {} if value else {"listed": False}
-            elif value not in {None, ()}:
-                plain[name] = as_time(value) if name in TIMES else list(value) if name == "missing" else value
-        return plain
+        plain: dict[str, Any] = {"conversation_id": self.conversation_id, "state": self.state, "at": as_time(self.at)}
+        told = {
+            "since": self.since and as_time(self.since),
+            "reason": self.reason,
+            "missing": list(self.missing),
+            "partition": self.partition,
+            "sha256": self.sha256,
+            "ended_at": self.ended_at and as_time(self.ended_at),
+            "updated_at": self.updated_at and as_time(self.updated_at),
+            "look_again_at": self.look_again_at and as_time(self.look_again_at),
+        }
+        plain |= {name: value for name, value in told.items() if value}
+        return plain if self.listed else plain | {"listed": False}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Entry:

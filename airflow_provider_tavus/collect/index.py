@@ -217,19 +217,16 @@ class Index:
             for conversation_id, entry, reading, ended, created_at, updated_at, expected in rows
         ]
 
-    def settle(self, entry: Entry, outcome: str, *, partition_unfinished: bool = False) -> None:
+    def settle(self, outcomes: Iterable[tuple[Entry, str]], *, partition_unfinished: bool = False) -> None:
         """
-        Note what came of a conversation that was read.
+        Note what came of conversations that were read.
 
-        :param outcome: the word under which it is counted.
-        :param partition_unfinished: whether the ledger has to wait until its partition is finished.
+        :param outcomes: what the ledger is to say of each, and the word under which it is counted.
+        :param partition_unfinished: whether the ledger has to wait until their partition is finished.
         """
         with self._transaction():
-            self._replace(entry, unsaved=1 if partition_unfinished else 2)
-            self._database.execute(
-                "UPDATE conversations SET outcome = ?, why = ? WHERE id = ?",
-                (outcome, entry.reason, entry.conversation_id),
-            )
+            for entry, outcome in outcomes:
+                self._replace(entry, unsaved=1 if partition_unfinished else 2, outcome=outcome)
 
     def settle_unchanged(self, conversation_id: str, outcome: str, why: str | None) -> None:
         """Note what came of a conversation of which the ledger says all that there is to say, or nothing as yet."""
@@ -267,25 +264,25 @@ class Index:
                     if sweep_was_complete or not entry.listed:
                         self._replace(replace(entry, listed=not entry.listed), unsaved=2)
 
-    def take_entries_to_save(self, limit: int) -> list[Entry]:
-        """Take entries that the ledger can have."""
+    def take_entries_to_save(self, limit: int) -> list[str]:
+        """Take entries that the ledger can have, as JSON."""
         with self._transaction():
             rows = self._database.execute(
                 "SELECT id, entry FROM conversations WHERE unsaved = 2 ORDER BY partition, id LIMIT ?", (limit,)
             ).fetchall()
             self._database.executemany("UPDATE conversations SET unsaved = 0 WHERE id = ?", ((row[0],) for row in rows))
-        return [Entry.from_json(json.loads(entry)) for _, entry in rows]
+        return [entry for _, entry in rows]
 
     def unsaved(self) -> int:
         """Return how many entries the ledger can have."""
         return self._count("unsaved = 2")
 
-    def all_entries(self) -> Iterator[Entry]:
-        """Return what the ledger says in all."""
+    def all_entries(self) -> Iterator[str]:
+        """Return what the ledger says in all, as JSON."""
         for rows in self._some(
             "SELECT id, entry FROM conversations WHERE id > ? AND entry IS NOT NULL ORDER BY id LIMIT 500"
         ):
-            yield from (Entry.from_json(json.loads(entry)) for _, entry in rows)
+            yield from (entry for _, entry in rows)
 
     def entry(self, conversation_id: str) -> Entry | None:
         """Return what the ledger says of a conversation."""
@@ -329,14 +326,15 @@ class Index:
         ended = self._count("mine AND (row_ended OR outcome IS NOT NULL) AND COALESCE(outcome, '') <> 'active'")
         return Counts(listed, ended, outcomes, dict(states))
 
-    def _replace(self, entry: Entry, *, unsaved: int) -> None:
+    def _replace(self, entry: Entry, *, unsaved: int, outcome: str | None = None) -> None:
         values = self._columns(entry)
         self._database.execute(
             """
             UPDATE conversations SET mine = ?2, entry = ?3, state = ?4, at = ?5, updated_at = ?6, look_again_at = ?7,
-                partition = ?8, listed = ?9, reason = ?10, expected = ?11, unsaved = ?12 WHERE id = ?1
+                partition = ?8, listed = ?9, reason = ?10, expected = ?11, unsaved = ?12,
+                outcome = COALESCE(?13, outcome), why = CASE WHEN ?13 IS NULL THEN why ELSE ?10 END WHERE id = ?1
             """,
-            (*values, unsaved),
+            (*values, unsaved, outcome),
         )
 
     def _some(self, query: str) -> Iterator[list[tuple[Any, ...]]]:
@@ -361,7 +359,7 @@ class Index:
         return (
             entry.conversation_id,
             self._shard.has(entry.conversation_id),
-            json.dumps(entry.as_json()),
+            _ENCODE(entry.as_json()),
             entry.state,
             entry.at,
             entry.updated_at,
@@ -383,6 +381,9 @@ class Index:
             yield
         finally:
             self._database.execute("COMMIT")
+
+
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _expected(partition: str | None) -> str:

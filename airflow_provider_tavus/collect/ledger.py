@@ -83,21 +83,22 @@ class Ledger:
                 self._read.append(name)
         raise UnreadableLedgerError("The ledger changes faster than it can be read: let fewer runs overlap.")
 
-    def write(self, entries: Iterable[Entry], *, sweep: tuple[str, Sweep] | None = None) -> None:
+    def write(self, entries: Iterable[str], *, sweep: tuple[str, Sweep] | None = None) -> None:
         """
         Add a segment.
 
+        :param entries: in JSON.
         :param sweep: a sweep to record, with the name of the shard on whose behalf it was.
         """
         if sweep is not None:
             self._sweeps[sweep[0]] = sweep[1]
         self._written.append(self._write_segment(entries, dict([sweep] if sweep else [])))
 
-    def compact(self, entries: Callable[[], Iterable[Entry]]) -> None:
+    def compact(self, entries: Callable[[], Iterable[str]]) -> None:
         """
         Make one segment of all that were read or written, if they are many.
 
-        :param entries: returns what they say in all.
+        :param entries: returns what they say in all, in JSON.
         """
         covered = [*self._read, *self._written]
         if len(covered) <= MOST_SEGMENTS:
@@ -106,7 +107,7 @@ class Ledger:
         for name in covered:
             self._store.delete(f"{LEDGER}/{name}")
 
-    def _write_segment(self, entries: Iterable[Entry], sweeps: dict[str, Sweep]) -> str:
+    def _write_segment(self, entries: Iterable[str], sweeps: dict[str, Sweep]) -> str:
         now = as_time(self._clock())
         name = f"{now.translate(_ONLY_DIGITS)[:14]}-{self._run_id}-{uuid.uuid4().hex[:8]}.jsonl"
         header = {
@@ -116,9 +117,9 @@ class Ledger:
             "sweeps": {shard: {"at": as_time(sweep.at), "order": sweep.order} for shard, sweep in sweeps.items()},
         }
         with self._store.writing(f"{LEDGER}/{name}") as file:
-            file.write(_line(header))
+            file.write(json.dumps(header).encode() + b"\n")
             for entry in entries:
-                file.write(_line(entry.as_json()))
+                file.write(entry.encode() + b"\n")
         return name
 
     def _entries(self, name: str) -> Iterator[list[Entry]]:
@@ -151,7 +152,3 @@ class Ledger:
 
 
 _ONLY_DIGITS = {ord(character): None for character in "-:.TZ"}
-
-
-def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"

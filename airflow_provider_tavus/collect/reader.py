@@ -38,7 +38,7 @@ FAULTS_IN_A_ROW = 64
 
 @dataclass(frozen=True, slots=True)
 class ToStore:
-    """A conversation that is to be stored, and what the ledger is to say of it then."""
+    """A conversation that is to be stored, and what the ledger is to say of it then, but for the new hash."""
 
     collected: Collected
     entry: Entry
@@ -159,13 +159,12 @@ class Reader:
         except RedactionError as error:
             self._fail(due, error)
             return None
-        entry = replace(entry, sha256=sha256(prepared).hexdigest())
         stored_at = due.entry.partition if due.entry and due.entry.sha256 else None
-        if stored_at == entry.partition and not store_anyway and due.entry and due.entry.sha256 == entry.sha256:
+        if stored_at == entry.partition and not store_anyway and entry.sha256 == sha256(prepared).hexdigest():
             self._settle(due, entry)
             return None
         moved_from = stored_at if stored_at != entry.partition else None
-        return ToStore(Collected(due.conversation_id, str(entry.partition), prepared, moved_from), entry)
+        return ToStore(Collected(due.conversation_id, entry.partition, prepared, moved_from), entry)
 
     def _settle(self, due: Due, entry: Entry) -> None:
         known = due.entry
@@ -174,7 +173,7 @@ class Reader:
         if known is not None and known.as_json() == replace(entry, at=known.at).as_json():
             self._index.settle_unchanged(due.conversation_id, outcome, entry.reason)
         else:
-            self._index.settle(entry, outcome)
+            self._index.settle([(entry, outcome)])
 
     def _fail(self, due: Due, error: Exception) -> None:
         self.failed(error)

@@ -6,7 +6,9 @@ import asyncio
 import json
 import time
 import uuid
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.collect.certificate import certify
@@ -17,7 +19,9 @@ from airflow_provider_tavus.collect.layout import RUNS
 from airflow_provider_tavus.collect.ledger import Ledger, Sweep
 from airflow_provider_tavus.collect.plan import Progress
 from airflow_provider_tavus.collect.reader import AllRead, Reader, ToStore
+from airflow_provider_tavus.collect.store import Store
 from airflow_provider_tavus.collect.writer import Writer
+from airflow_provider_tavus.collect.writer_process import WriterProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +31,16 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.certificate import Certificate
     from airflow_provider_tavus.collect.crawl import Crawled
     from airflow_provider_tavus.collect.plan import Plan
-    from airflow_provider_tavus.collect.store import Store
+    from airflow_provider_tavus.collect.writer import Collected
 
 ROWS_ASKED_FOR = 100
 """What the vendor's own client asks for; Tavus may send fewer."""
 ENTRIES_IN_A_SEGMENT = 2000
-STORED_AT_A_TIME = 64
+STORED_AT_A_TIME = 128
+WAITS_FOR_MORE = 0.02
+"""Seconds."""
+MUCH_TO_STORE = 500
+"""Conversations from which on it pays to start a process that stores them."""
 WORDS_WITH_OTHERS = 5
 """How often a run yields to others that overlap it and store something else, at most."""
 
@@ -67,10 +75,10 @@ class CollectionRun:
         self._run_id = uuid.uuid4().hex[:12]
         self._index = Index(plan.shard, now=self._started_at)
         self._ledger = Ledger(store, run_id=self._run_id, clock=clock)
-        self._writer = Writer(store, shard=plan.shard, formats=plan.formats, renderings=plan.renderings)
+        self._writer: Writer | WriterProcess | None = None
         self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
         self._crawled: Crawled | None = None
-        self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=4 * STORED_AT_A_TIME)
+        self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=2 * STORED_AT_A_TIME)
         self._reader = Reader(client, self._index, plan, clock=clock, hand_over=self._to_store.put)
         self._unfinished: set[str] = set()
         self._partitions: set[str] = set()
@@ -94,7 +102,8 @@ class CollectionRun:
             await asyncio.to_thread(self._write_certificate, certificate)
             return certificate
         finally:
-            self._writer.close()
+            if self._writer is not None:
+                self._writer.close()
             self._index.close()
 
     def _read_ledger(self) -> None:
@@ -158,6 +167,9 @@ class CollectionRun:
         over = False
         while not over:
             items = [await self._to_store.get()]
+            if isinstance(items[0], ToStore) and not self._to_store.full():
+                # Some more at once cost less than one by one.
+                await asyncio.sleep(WAITS_FOR_MORE)
             while not self._to_store.empty() and len(items) < STORED_AT_A_TIME:
                 items.append(self._to_store.get_nowait())
             await self._store_raw([item for item in items if isinstance(item, ToStore)])
@@ -171,13 +183,28 @@ class CollectionRun:
 
     async def _store_raw(self, batch: list[ToStore]) -> None:
         if batch:
-            await asyncio.to_thread(self._writer.take, [each.collected for each in batch])
-            for each in batch:
-                self._index.settle(each.entry, each.entry.state, partition_unfinished=True)
-                self._unfinished.add(each.collected.partition)
+            hashes = await asyncio.to_thread(self._take, [each.collected for each in batch])
+            entries = [replace(each.entry, sha256=sha256) for each, sha256 in zip(batch, hashes, strict=True)]
+            self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
+            self._unfinished |= {each.collected.partition for each in batch}
+
+    def _take(self, batch: list[Collected]) -> list[str]:
+        if self._writer is None:
+            self._writer = self._make_writer()
+        return self._writer.take(batch)
+
+    def _make_writer(self) -> Writer | WriterProcess:
+        plan = self._plan
+        settings: dict[str, Any] = {"shard": plan.shard, "formats": plan.formats, "renderings": plan.renderings}
+        # Only a local folder takes objects faster than one interpreter makes them.
+        if self._store.is_local and type(self._store) is Store and self._index.due() >= MUCH_TO_STORE:
+            with suppress(OSError):
+                return WriterProcess(self._store, **settings)
+        return Writer(self._store, **settings)
 
     async def _finish(self, partition: str) -> None:
         if partition in self._unfinished:
+            assert self._writer is not None
             self._partitions |= await asyncio.to_thread(self._writer.finish, partition)
             self._index.partition_is_finished(partition)
             self._unfinished.remove(partition)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 UNFINISHED = "_tmp"
 """Where files are written before they are moved to their place; what a crash leaves there is nobody's."""
 
-VERSION_FIELDS = ("size", "ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "generation", "ino")
+VERSION_FIELDS = ("size", "ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "generation")
 """By which file systems tell one content of an object from the next."""
 
 
@@ -115,6 +115,8 @@ class Store:
     def versions(self, folder: str) -> dict[str, Any]:
         """Return the objects right below a folder by their last name, each with what tells its content's version."""
         path = self._path(folder)
+        if self.is_local:
+            return _local_versions(path)
         self._fs.invalidate_cache(path)
         try:
             found = self._fs.ls(path, detail=True)
@@ -158,3 +160,13 @@ class Store:
         if name not in self._folders:
             Path(self._path(name)).mkdir(parents=True, exist_ok=True)
             self._folders.add(name)
+
+
+def _local_versions(path: str) -> dict[str, Any]:
+    # Several times as fast as by way of the file system's layers, and a day can have very many.
+    try:
+        with os.scandir(path) as found:
+            stats = {each.name: each.stat() for each in found if each.is_file()}
+    except FileNotFoundError:
+        return {}
+    return {name: (stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections import defaultdict
+import os
+import tempfile
+import zlib
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from hashlib import sha256
+from itertools import accumulate, chain
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from airflow_provider_tavus.collect.formats import FORMATS, lines_of_tables, rendered
 from airflow_provider_tavus.collect.layout import raw_folder, raw_object, rendering_object, safe_name, table_object
@@ -28,6 +31,8 @@ R = TypeVar("R")
 UPLOADS_IN_FLIGHT = 32
 READ_AT_A_TIME = 64
 MOST_REBUILDS = 20
+SPOOL_FILES = 64
+SPOOL_BUFFER = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Writer:
         self._shard = shard
         self._formats = formats
         self._renderings = renderings
-        self._spool = _Spool(len(TABLES))
+        self._spool = _Spool()
         self._moved: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._pool = None if store.is_local else ThreadPoolExecutor(UPLOADS_IN_FLIGHT, "tavus-collect")
 
@@ -74,13 +79,18 @@ class Writer:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def take(self, batch: Sequence[Collected]) -> None:
-        """Store raw objects, and keep their rows aside until their partition is finished."""
+    def take(self, batch: Sequence[Collected]) -> list[str]:
+        """
+        Store raw objects, and keep their rows aside until their partition is finished.
+
+        :return: the SHA-256 of each object's bytes, in hexadecimal.
+        """
         self._each(self._store_one, batch)
         for each in batch:
             self._spool.put(each.partition, safe_name(each.conversation_id), lines_of_tables(each.body))
             if each.moved_from is not None:
                 self._moved[each.partition].add((each.moved_from, each.conversation_id))
+        return [sha256(each.body).hexdigest() for each in batch]
 
     def finish(self, partition: str) -> set[str]:
         """Make the tables of a partition that has changed anew, and of those that it took from; return which."""
@@ -171,37 +181,53 @@ class Writer:
 
 
 class _Spool:
-    """Rows that wait for their partition to be finished, in a private temporary database that spills to disk."""
+    """
+    Rows that wait for their partition to be finished, in private temporary files.
 
-    def __init__(self, tables: int) -> None:
-        columns = [f"rows{number}" for number in range(tables)]
-        self._columns = ", ".join(columns)
-        self._places = ", ".join("?" * tables)
-        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._database.executescript(
-            f"""
-            PRAGMA journal_mode = OFF;
-            PRAGMA cache_size = -4000;
-            CREATE TABLE spool (partition TEXT, name TEXT, {", ".join(f"{column} BLOB" for column in columns)},
-                PRIMARY KEY (partition, name));
-            """
-        )
+    The files have no name, so that nothing of them is left behind, whatever happens. A partition always goes to the
+    same one, which goes when none of its partitions is waiting any more.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[int, IO[bytes]] = {}
+        self._ends: Counter[int] = Counter()
+        self._places: dict[str, dict[str, tuple[int, tuple[int, ...]]]] = {}
 
     def close(self) -> None:
-        self._database.close()
+        for file in self._files.values():
+            file.close()
 
     def put(self, partition: str, name: str, rows: Sequence[bytes]) -> None:
-        self._database.execute(
-            f"INSERT OR REPLACE INTO spool VALUES (?, ?, {self._places})",  # noqa: S608 - question marks only
-            (partition, name, *rows),
-        )
+        number = self._number(partition)
+        file, place = self._file(number), self._ends[number]
+        for each in rows:
+            file.write(each)
+            self._ends[number] += len(each)
+        self._places.setdefault(partition, {})[name] = (place, tuple(map(len, rows)))
 
     def get(self, partition: str, names: Sequence[str]) -> dict[str, Sequence[bytes]]:
-        found = self._database.execute(
-            f"SELECT name, {self._columns} FROM spool WHERE partition = ? AND name BETWEEN ? AND ?",  # noqa: S608
-            (partition, names[0], names[-1]),
-        )
-        return {name: rows for name, *rows in found}
+        places = self._places.get(partition, {})
+        file = self._file(self._number(partition))
+        file.flush()
+        return {name: _cut(file.fileno(), *places[name]) for name in names if name in places}
 
     def drop(self, partition: str) -> None:
-        self._database.execute("DELETE FROM spool WHERE partition = ?", (partition,))
+        self._places.pop(partition, None)
+        number = self._number(partition)
+        if number in self._files and number not in map(self._number, self._places):
+            self._files.pop(number).close()
+            del self._ends[number]
+
+    def _file(self, number: int) -> IO[bytes]:
+        if number not in self._files:
+            self._files[number] = tempfile.TemporaryFile(prefix="tavus-", buffering=SPOOL_BUFFER)  # noqa: SIM115
+        return self._files[number]
+
+    @staticmethod
+    def _number(partition: str) -> int:
+        return zlib.crc32(partition.encode()) % SPOOL_FILES
+
+
+def _cut(descriptor: int, place: int, lengths: tuple[int, ...]) -> list[bytes]:
+    rows = os.pread(descriptor, sum(lengths), place)
+    return [rows[end - length : end] for length, end in zip(lengths, accumulate(lengths), strict=True)]
