@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_tavus.collect.crawl import Order
+    from airflow_provider_tavus.collect.layout import Shard
     from airflow_provider_tavus.collect.store import Store
 
 FORMAT = 1
@@ -32,6 +33,10 @@ LOOKS = 20
 
 class UnreadableLedgerError(Exception):
     """An object of the ledger is not what a run has written."""
+
+
+class ShardCountError(Exception):
+    """The runs into one destination do not agree on the number of shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +58,23 @@ class Ledger:
 
     :param store: the destination.
     :param run_id: names this run's segments.
+    :param shard: on whose behalf the run is.
     :param clock: tells epoch seconds.
     """
 
-    def __init__(self, store: Store, *, run_id: str, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, *, run_id: str, shard: Shard, clock: Callable[[], float]) -> None:
         self._store = store
         self._run_id = run_id
+        self._shard = shard
         self._clock = clock
         self._read: list[str] = []
         self._written: list[str] = []
         self._sweeps: dict[str, Sweep] = {}
 
-    def last_sweep(self, shard: str) -> Sweep | None:
-        """Return the last sweep on behalf of a shard, as far as has been read."""
-        return self._sweeps.get(shard)
+    @property
+    def last_sweep(self) -> Sweep | None:
+        """The last sweep on behalf of this run's shard, as far as has been read."""
+        return self._sweeps.get(str(self._shard))
 
     def read_new(self) -> Iterator[list[Entry]]:
         """Read the segments that others have written and that this run has not read, some entries at a time."""
@@ -83,16 +91,16 @@ class Ledger:
                 self._read.append(name)
         raise UnreadableLedgerError("The ledger changes faster than it can be read: let fewer runs overlap.")
 
-    def write(self, entries: Iterable[str], *, sweep: tuple[str, Sweep] | None = None) -> None:
+    def write(self, entries: Iterable[str], *, sweep: Sweep | None = None) -> None:
         """
         Add a segment.
 
         :param entries: in JSON.
-        :param sweep: a sweep to record, with the name of the shard on whose behalf it was.
+        :param sweep: a sweep to record.
         """
-        if sweep is not None:
-            self._sweeps[sweep[0]] = sweep[1]
-        self._written.append(self._write_segment(entries, dict([sweep] if sweep else [])))
+        sweeps = {str(self._shard): sweep} if sweep is not None else {}
+        self._sweeps |= sweeps
+        self._written.append(self._write_segment(entries, sweeps))
 
     def compact(self, entries: Callable[[], Iterable[str]]) -> None:
         """
@@ -113,6 +121,7 @@ class Ledger:
         header = {
             "ledger": FORMAT,
             "run": self._run_id,
+            "shards": self._shard.count,
             "written_at": now,
             "sweeps": {shard: {"at": as_time(sweep.at), "order": sweep.order} for shard, sweep in sweeps.items()},
         }
@@ -143,6 +152,12 @@ class Ledger:
         if header["ledger"] > FORMAT:
             raise UnreadableLedgerError(
                 f"The ledger was written by a later version of this provider (format {header['ledger']}): update."
+            )
+        if header["shards"] != self._shard.count:
+            # Each shard has a table file of its own, so with another number rows would be there twice.
+            raise ShardCountError(
+                f"This destination is collected in {header['shards']} shards, not in {self._shard.count}: count as "
+                "many, or begin another destination."
             )
         for shard, told in header["sweeps"].items():
             sweep = Sweep(as_epoch(told["at"]), told["order"])

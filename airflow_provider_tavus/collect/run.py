@@ -74,7 +74,7 @@ class CollectionRun:
         self._started_at, self._began = clock(), time.monotonic()
         self._run_id = uuid.uuid4().hex[:12]
         self._index = Index(plan.shard, now=self._started_at)
-        self._ledger = Ledger(store, run_id=self._run_id, clock=clock)
+        self._ledger = Ledger(store, run_id=self._run_id, shard=plan.shard, clock=clock)
         self._writer: Writer | WriterProcess | None = None
         self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
         self._crawled: Crawled | None = None
@@ -114,7 +114,7 @@ class CollectionRun:
     # Reading the list
 
     async def _read_list(self) -> None:
-        last = self._ledger.last_sweep(str(self._plan.shard))
+        last = self._ledger.last_sweep
         try:
             if last and last.order != "unknown" and self._started_at < last.at + self._plan.sweep_interval:
                 created_before = self._started_at - self._plan.lookback
@@ -214,8 +214,7 @@ class CollectionRun:
     async def _save(self, *, sweep: bool = False) -> None:
         """Write what the ledger can have."""
         while (entries := self._index.take_entries_to_save(ENTRIES_IN_A_SEGMENT)) or sweep:
-            done = (str(self._plan.shard), self._last_sweep()) if sweep else None
-            await asyncio.to_thread(self._ledger.write, entries, sweep=done)
+            await asyncio.to_thread(self._ledger.write, entries, sweep=self._last_sweep() if sweep else None)
             sweep = False
 
     def _last_sweep(self) -> Sweep:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import collecting
 import pytest
 from collecting import GRACE, SETTLE, Crash, InterruptedStore, collect
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_tavus.collect import ledger
+from airflow_provider_tavus.collect import ledger, run
 from airflow_provider_tavus.collect.layout import Shard
-from airflow_provider_tavus.collect.ledger import UnreadableLedgerError
+from airflow_provider_tavus.collect.ledger import ShardCountError, UnreadableLedgerError
 from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.collect.writer_process import WriterProcess
 from airflow_provider_tavus.conversations.privacy import Privacy
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, drawn_script, events
 
@@ -350,6 +352,27 @@ class TestOverlap:
         collecting.tables_are_those_of_the_raw_objects(root)
 
 
+def test_much_is_stored_by_a_process_of_its_own_in_the_same_bytes(
+    box: TavusBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(box, 40)
+    add(box, 5, Script.nobody_joined(list_times=False))
+    collect(box, tmp_path / "here")
+    started: list[bool] = []
+
+    class Noticed(WriterProcess):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            started.append(True)
+            super().__init__(*arguments, **settings)
+
+    monkeypatch.setattr(run, "MUCH_TO_STORE", 0)
+    monkeypatch.setattr(run, "WriterProcess", Noticed)
+    collect(box, Store(LocalFileSystem(), str(tmp_path / "there")))
+
+    assert started
+    assert collecting.objects(tmp_path / "there") == collecting.objects(tmp_path / "here")
+
+
 def test_shards_share_the_work_and_write_no_object_twice(box: TavusBox, root: Path) -> None:
     ids = add(box, 40)
     written: list[set[str]] = []
@@ -365,6 +388,16 @@ def test_shards_share_the_work_and_write_no_object_twice(box: TavusBox, root: Pa
     assert sorted(row["conversation_id"] for _, row in collecting.rows(root, "conversations")) == sorted(ids)
     assert all(written)
     assert box.count("get") == 40
+
+
+def test_another_number_of_shards_is_refused_before_anything_is_asked_or_changed(box: TavusBox, root: Path) -> None:
+    add(box, 3)
+    collect(box, root)
+    before, asked = collecting.objects(root, of_runs=True), box.count()
+    with pytest.raises(ShardCountError, match="in 1 shards, not in 2"):
+        collect(box, root, shard=Shard(0, 2))
+    assert collecting.objects(root, of_runs=True) == before
+    assert box.count() == asked
 
 
 def test_any_file_system_will_do(box: TavusBox) -> None:
