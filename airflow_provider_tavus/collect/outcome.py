@@ -12,6 +12,7 @@ from airflow_provider_tavus.conversations.readiness import judge
 
 if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
+    from airflow_provider_tavus.collect.entry import State
     from airflow_provider_tavus.collect.index import Due
 
 DELETED = "deleted"
@@ -21,6 +22,9 @@ REASONS = {
     UNUSABLE_ID: "its id is no id that can be asked for",
 }
 """Why a conversation is impossible, beside the reasons that a verdict gives."""
+
+
+STATES_BY_VERDICT: dict[str, State] = {"waiting": "pending", "ready": "collected", "never": "impossible"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,33 +58,25 @@ def entry_of(conversation: Conversation, due: Due, wanted: Wanted, *, now: float
         now=now,
         waiting_since=since,
     )
-    entry = Entry(
+    over = has_ended(conversation)
+    ended_at = as_epoch(verdict.ended_at) if over and verdict.ended_at else None
+    changed_at = conversation.updated_at.timestamp() if conversation.updated_at else None
+    state: State = "active" if not over else STATES_BY_VERDICT[verdict.state]
+    # Where no shutdown is told, the last change is the next best, as it is for the grace period.
+    settled_at = (ended_at or changed_at or since) + wanted.settle_period
+    return Entry(
         conversation_id=conversation.conversation_id,
-        state="active",
+        state=state,
         at=now,
+        since=since if over else None,
+        reason=verdict.reason,
+        missing=verdict.missing if over else (),
         partition=_partition(conversation, due),
         sha256=known.sha256 if known else None,
-        updated_at=_latest(
-            conversation.updated_at.timestamp() if conversation.updated_at else None,
-            due.row.updated_at if due.row else None,
-            known.updated_at if known else None,
-        ),
+        ended_at=ended_at,
+        updated_at=_latest(changed_at, due.row.updated_at if due.row else None, known.updated_at if known else None),
+        look_again_at=settled_at if state in {"collected", "impossible"} and now < settled_at else None,
         listed=due.row is not None or known is None or known.listed,
-    )
-    if not has_ended(conversation):
-        return entry
-    ended_at = as_epoch(verdict.ended_at) if verdict.ended_at else None
-    entry = replace(entry, since=since, ended_at=ended_at, missing=verdict.missing)
-    if verdict.state == "waiting":
-        return replace(entry, state="pending")
-    # Where no shutdown is told, the last change is the next best, as it is for the grace period.
-    changed_at = conversation.updated_at.timestamp() if conversation.updated_at else since
-    settled_at = (ended_at or changed_at) + wanted.settle_period
-    return replace(
-        entry,
-        state="collected" if verdict.state == "ready" else "impossible",
-        reason=verdict.reason,
-        look_again_at=settled_at if now < settled_at else None,
     )
 
 
