@@ -45,9 +45,9 @@ lint: setup ## ruff, mypy and the import contracts
 matrix: setup ## the tests on every supported Airflow and every Python at hand; MATRIX_ARGS="--airflow 3.0 --python 3.11"
 	@$(BIN)/python dev/matrix.py $(MATRIX_ARGS)
 
-benchmark: setup ## what importing and waiting cost, side by side with the peers (one alone: BENCHMARK=imports)
+benchmark: setup ## what importing, waiting and collecting cost, side by side with the peers (one alone: BENCHMARK=imports)
 	@$(BIN)/python dev/environment.py .matrix/benchmark --group test --group benchmark
-	@for each in $(or $(BENCHMARK),imports box waiting); do \
+	@for each in $(or $(BENCHMARK),imports box waiting collect); do \
 		.matrix/benchmark/bin/python benchmarks/$$each.py $(BENCHMARK_ARGS) || exit 1; done
 
 package: setup ## builds the distributions into dist/ and checks them

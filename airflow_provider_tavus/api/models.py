@@ -117,10 +117,14 @@ class ConversationPage(Received):
     A short page is no proof that it is the last: the order is undocumented and ``limit`` may be capped.
 
     :param rows: the conversations, without their events.
+    :param row_count: how many rows there were, with those that name no conversation.
     :param total_count: how many there are on all pages, if Tavus says.
     """
 
     rows: Annotated[list[Conversation], BeforeValidator(_rows)] = Field(validation_alias="data")
+    row_count: Annotated[int, BeforeValidator(lambda value: len(value) if isinstance(value, list) else 0)] = Field(
+        default=0, validation_alias="data"
+    )
     total_count: Annotated[int | None, BeforeValidator(lenient.number)] = None
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -15,10 +16,13 @@ from snippets import DOCUMENTS, PROJECT
 from airflow_provider_tavus import __version__
 from airflow_provider_tavus.api import errors
 from airflow_provider_tavus.api.answers import ERROR_BY_STATUS
+from airflow_provider_tavus.collect.certificate import Certificate
+from airflow_provider_tavus.collect.entry import STATES, Entry
 from airflow_provider_tavus.conversations.readiness import REASONS, SAYS_IT_WILL_NOT_COME, Verdict
 from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED
 from airflow_provider_tavus.get_provider_info import get_provider_info
 from airflow_provider_tavus.hooks.tavus import TavusHook
+from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator
 from airflow_provider_tavus.operators.conversation import GetConversationOperator
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
@@ -56,16 +60,24 @@ def tables(page: str) -> list[dict[str, list[str]]]:
         ("waiting.md", ConversationSensor),
         ("waiting.md", ConversationTrigger),
         ("get-conversation.md", GetConversationOperator),
+        ("collection.md", CollectConversationsOperator),
     ],
 )
 def test_a_guide_has_a_table_of_exactly_the_arguments(page: str, described: type) -> None:
     assert any(table.keys() == arguments(described) for table in tables(PAGES[page]))
 
 
-@pytest.mark.parametrize("described", [ConversationSensor, ConversationTrigger, GetConversationOperator])
-def test_the_tables_tell_the_real_defaults(described: type) -> None:
-    page = PAGES["get-conversation.md" if described is GetConversationOperator else "waiting.md"]
-    (table,) = [table for table in tables(page) if table.keys() == arguments(described)]
+@pytest.mark.parametrize(
+    ("page", "described"),
+    [
+        ("waiting.md", ConversationSensor),
+        ("waiting.md", ConversationTrigger),
+        ("get-conversation.md", GetConversationOperator),
+        ("collection.md", CollectConversationsOperator),
+    ],
+)
+def test_the_tables_tell_the_real_defaults(page: str, described: type) -> None:
+    (table,) = [table for table in tables(PAGES[page]) if table.keys() == arguments(described)]
     for name, parameter in inspect.signature(described).parameters.items():
         if name == "kwargs" or parameter.default is None or name == "deferrable":
             continue
@@ -74,7 +86,7 @@ def test_the_tables_tell_the_real_defaults(described: type) -> None:
         if expected is inspect.Parameter.empty:
             assert told == "required", name
         elif isinstance(expected, tuple):
-            assert told == (f'("{expected[0]}",)' if expected else "()"), name
+            assert told in {repr(expected), repr(expected).replace("'", '"')}, name
         else:
             assert told == (f"{expected:g}" if isinstance(expected, float) else str(expected)), name
 
@@ -124,6 +136,13 @@ def test_the_reasons_and_the_keys_of_a_verdict_are_all_told() -> None:
     on_one_line = " ".join(PAGES["waiting.md"].split())
     for wanted, instead in SAYS_IT_WILL_NOT_COME.items():
         assert f"`{instead}` instead of `{wanted}`" in on_one_line
+
+
+def test_the_keys_of_certificate_and_ledger_and_the_states_are_all_told() -> None:
+    told = [{key.strip("` ") for name in table for key in name.split(",")} for table in tables(PAGES["collection.md"])]
+    for described in (Certificate, Entry):
+        assert {field.name for field in fields(described)} in told
+    assert set(STATES) in told
 
 
 def test_what_is_left_out_is_told() -> None:
