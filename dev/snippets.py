@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -27,6 +28,13 @@ class Block:
     @property
     def name(self) -> str:
         return f"{self.document.stem}_{self.line}".lower().replace("-", "_")
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this Airflow is as new as its first line may ask for."""
+        asked = re.match(r"# Airflow (\d+)\.(\d+) and later\n", self.text)
+        here = tuple(map(int, version("apache-airflow").split(".")[:2]))
+        return asked is None or here >= tuple(map(int, asked.groups()))
 
     @property
     def dags(self) -> list[str]:
@@ -54,6 +62,6 @@ def blocks(*languages: str) -> list[Block]:
 def write_dags(folder: Path) -> Path:
     """Write each block that holds a DAG into a file of its own, as a reader would, and return the folder."""
     for block in blocks("python"):
-        if block.dags or block.scheduled_dags:
+        if block.runs_here and (block.dags or block.scheduled_dags):
             (folder / f"{block.name}.py").write_text(block.text)
     return folder

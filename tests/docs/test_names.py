@@ -24,10 +24,24 @@ from airflow_provider_tavus.get_provider_info import get_provider_info
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator
 from airflow_provider_tavus.operators.conversation import GetConversationOperator
+from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
+from airflow_provider_tavus.operators.delete_conversation import DeleteConversationOperator
+from airflow_provider_tavus.operators.end_conversation import EndConversationOperator
+from airflow_provider_tavus.operators.list_conversations import ListConversationsOperator
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
 
 PAGES = {document.name: document.read_text() for document in DOCUMENTS}
+DESCRIBED = [
+    ("waiting.md", ConversationSensor),
+    ("waiting.md", ConversationTrigger),
+    ("get-conversation.md", GetConversationOperator),
+    ("create-conversation.md", CreateConversationOperator),
+    ("end-delete-list.md", EndConversationOperator),
+    ("end-delete-list.md", DeleteConversationOperator),
+    ("end-delete-list.md", ListConversationsOperator),
+    ("collection.md", CollectConversationsOperator),
+]
 OF_EVERY_SENSOR = (
     "mode",
     "timeout",
@@ -54,28 +68,12 @@ def tables(page: str) -> list[dict[str, list[str]]]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("page", "described"),
-    [
-        ("waiting.md", ConversationSensor),
-        ("waiting.md", ConversationTrigger),
-        ("get-conversation.md", GetConversationOperator),
-        ("collection.md", CollectConversationsOperator),
-    ],
-)
+@pytest.mark.parametrize(("page", "described"), DESCRIBED)
 def test_a_guide_has_a_table_of_exactly_the_arguments(page: str, described: type) -> None:
     assert any(table.keys() == arguments(described) for table in tables(PAGES[page]))
 
 
-@pytest.mark.parametrize(
-    ("page", "described"),
-    [
-        ("waiting.md", ConversationSensor),
-        ("waiting.md", ConversationTrigger),
-        ("get-conversation.md", GetConversationOperator),
-        ("collection.md", CollectConversationsOperator),
-    ],
-)
+@pytest.mark.parametrize(("page", "described"), DESCRIBED)
 def test_the_tables_tell_the_real_defaults(page: str, described: type) -> None:
     (table,) = [table for table in tables(PAGES[page]) if table.keys() == arguments(described)]
     for name, parameter in inspect.signature(described).parameters.items():

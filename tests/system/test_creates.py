@@ -6,6 +6,7 @@ import os
 import signal
 import time
 import uuid
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from box_process import BoxProcess
     from real_airflow import RealAirflow
 
+SECONDS_OF_MANY = 4
+"""How long each call of the DAG with many of them lasts."""
 LONGEST_SILENCE = 8
 """Seconds without a sign of life after which a triggerer's triggers are handed to another one; see the settings."""
 
@@ -27,7 +30,10 @@ class Run:
         self.run_id = airflow.trigger(dag_id, {"pal_id": self.pal_id, **conf})
 
     def conversations(self) -> list[str]:
-        return [row["conversation_id"] for row in self.box.rows() if row["persona_id"] == self.pal_id]
+        return [row["conversation_id"] for row in self.rows()]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [row for row in self.box.rows() if row["persona_id"] == self.pal_id]
 
     def wait_for_deferral(self) -> None:
         self.airflow.wait_for_task_state(self.dag_id, self.run_id, "create", "deferred", timeout=90)
@@ -88,6 +94,10 @@ def test_no_call_is_ended_when_its_trigger_is_handed_to_another_triggerer(
     run.succeeds_with_one_conversation()
 
     assert box.requests(route="end") == []
+    if airflow.keeps_task_state:
+        assert "The task is deferred, and so the conversation goes on" in run.log(), (
+            "the first one was not asked to end it"
+        )
     another.stop()
     airflow._components.remove(another)
 
@@ -108,6 +118,9 @@ def test_a_wait_that_is_marked_failed_ends_its_call_if_its_author_wants_that(
     (conversation_id,) = run.conversations()
     assert [request["conversation_id"] for request in box.requests(route="end")] == [conversation_id]
     assert "canary-token-77b1" not in run.log()
+    rendered = str(airflow.database.rows("SELECT rendered_fields FROM rendered_task_instance_fields"))
+    assert run.pal_id in rendered
+    assert "canary-token-77b1" not in rendered
 
 
 @pytest.mark.long
@@ -124,3 +137,6 @@ def test_a_hundred_share_five_places(airflow: RealAirflow, box: BoxProcess) -> N
     assert set(states.values()) == {"success"}
     assert len(run.conversations()) == 100
     assert {request["status"] for request in box.requests(route="create")} == {200, 400}
+    began = sorted(datetime.fromisoformat(row["created_at"]) for row in run.rows())
+    lasts = timedelta(seconds=SECONDS_OF_MANY)
+    assert max(sum(other <= moment < other + lasts for other in began) for moment in began) == 5

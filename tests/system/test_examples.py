@@ -80,3 +80,25 @@ def test_collect(airflow: RealAirflow, box: BoxProcess) -> None:
     days = airflow.xcom("example_tavus_collect", run_id, "talk_by_day")
     assert sum(day["calls"] for day in days) >= len(ids)
     assert days[0]["user_talk_seconds"] > 0
+
+
+@pytest.mark.long
+def test_whole_life(airflow: RealAirflow, box: BoxProcess) -> None:
+    run_id = airflow.trigger("example_tavus_whole_life", {"max_call_duration": 8})
+    assert airflow.wait_for_run("example_tavus_whole_life", run_id) == "success"
+
+    conversation = airflow.xcom("example_tavus_whole_life", run_id, "read")
+    name, conversation_id = conversation["conversation_name"], conversation["conversation_id"]
+    assert conversation["transcript"]
+    assert airflow.rest.links("example_tavus_whole_life", run_id, "create") == {
+        "Tavus Conversation": f"https://platform.tavus.io/conversations/{conversation_id}"
+    }
+
+    old = box.add("finished", created_at=box.now() - 31 * 24 * 3600, name=name)
+    somebody_elses = box.add("finished", created_at=box.now() - 31 * 24 * 3600, name="Another interview")
+    run_id = airflow.trigger("example_tavus_forget")
+    assert airflow.wait_for_run("example_tavus_forget", run_id) == "success"
+
+    deleted = airflow.xcom("example_tavus_forget", run_id, "delete")
+    assert [(one["conversation_id"], one["outcome"]) for one in deleted] == [(old, "deleted")]
+    assert {conversation_id, somebody_elses} <= {row["conversation_id"] for row in box.rows()}
