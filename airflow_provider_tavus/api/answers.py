@@ -56,7 +56,7 @@ def read_answer(call: Call[T], answer: Answer) -> T:
     if not 200 <= answer.status < 300:
         raise _error(call, answer)
     try:
-        return call.parse(read_json(answer.body))
+        return call.parse(read_json(answer.body) if answer.body.strip() else None)
     except ValueError as reason:
         # The reason's own words can quote the body; its class and the size say enough.
         raise errors.UnreadableAnswerError(
@@ -65,14 +65,18 @@ def read_answer(call: Call[T], answer: Answer) -> T:
         ) from None
 
 
-def no_answer(call: Call[Any], kind: type[errors.TransportError], fault: BaseException) -> errors.TransportError:
+def no_answer(
+    call: Call[Any], kind: type[errors.TransportError], fault: BaseException, *, never_sent: bool = False
+) -> errors.TransportError:
     """Tell of a fault by its class alone: its text can hold URLs, proxies and header values."""
     what_happened = {
         errors.AnswerTimeoutError: "Tavus did not answer {call} in time ({fault}).",
         errors.ConnectionFailedError: "Tavus could not be reached for {call} ({fault}).",
         errors.UnreadableAnswerError: "The answer to {call} was cut off ({fault}).",
     }[kind]
-    return kind(what_happened.format(call=call, fault=type(fault).__name__), conversation_id=call.conversation_id)
+    error = kind(what_happened.format(call=call, fault=type(fault).__name__), conversation_id=call.conversation_id)
+    error.undone = never_sent
+    return error
 
 
 def _error(call: Call[Any], answer: Answer) -> errors.ApiError:
@@ -94,6 +98,9 @@ def _error_class(call: Call[Any], status: int, reason: str) -> type[errors.ApiEr
     if call.conversation_id is not None and (status == 404 or (status == 400 and "conversation_id" in reason)):
         # Documented for an unknown id is 400 {"error": "Invalid conversation_id"}, not 404.
         return errors.UnknownConversationError
+    if call.method == "POST" and call.conversation_id is None and status == 400 and "concurren" in reason.lower():
+        # Seen, not documented: {"message": "User has reached maximum concurrent conversations"}.
+        return errors.ConcurrencyLimitError
     if status >= 500:
         return errors.ServerError
     return ERROR_BY_STATUS.get(status, errors.UnexpectedStatusError)

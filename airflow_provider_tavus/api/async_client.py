@@ -88,6 +88,7 @@ class AsyncTavusClient:
                 call.method,
                 settings.base_url + call.path,
                 params=dict(call.query),
+                json=call.body,
                 # aiohttp follows a redirect with our key in its headers, wherever it leads.
                 allow_redirects=False,
                 proxy=self._proxy,
@@ -96,7 +97,8 @@ class AsyncTavusClient:
                 body = await response.read()
                 self.bytes_received += len(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
-            raise no_answer(call, _kind(fault), fault) from None
+            never_sent = isinstance(fault, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            raise no_answer(call, _kind(fault), fault, never_sent=never_sent) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, headers, body)
 

@@ -22,7 +22,9 @@ class Call(Generic[T]):
     One call, ready to be carried.
 
     :param path: below the base URL, percent-encoded.
-    :param parse: turns the JSON of a successful answer into the result; raises ValueError if it is another's.
+    :param parse: turns the JSON of a successful answer, None if it was empty, into the result; raises ValueError
+        if it is another's.
+    :param body: what is sent as JSON, if anything is; kept out of the repr because it can hold secrets.
     :param conversation_id: the conversation that the call is about, for errors.
     :param repeatable: whether it may be sent again when it is not known whether it arrived.
     """
@@ -31,6 +33,7 @@ class Call(Generic[T]):
     path: str
     parse: Callable[[Any], T]
     query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     conversation_id: str | None = None
     repeatable: bool = True
 
@@ -79,3 +82,46 @@ def list_conversations(*, limit: int = 100, page: int = 1, status: str | None = 
         ConversationPage.from_json,
         query=query | ({"status": status} if status else {}),
     )
+
+
+def create_conversation(body: Mapping[str, Any]) -> Call[Conversation]:
+    """
+    Create a conversation (https://docs.tavus.io/api-reference/conversations/create-conversation).
+
+    Tavus knows no idempotency key, so this is never sent again on our own when it may have been done.
+
+    :param body: the fields, under Tavus' names.
+    """
+    return Call("POST", "/v2/conversations", Conversation.from_json, body=body, repeatable=False)
+
+
+def end_conversation(conversation_id: str) -> Call[None]:
+    """
+    End a call (https://docs.tavus.io/api-reference/conversations/end-conversation).
+
+    :param conversation_id: which one.
+    :raises InvalidArgumentError: if this cannot be an id.
+    """
+    path = f"/v2/conversations/{quote(checked_conversation_id(conversation_id), safe='')}/end"
+    return Call("POST", path, _nothing, conversation_id=conversation_id)
+
+
+def delete_conversation(conversation_id: str, *, hard: bool) -> Call[None]:
+    """
+    Delete a conversation (https://docs.tavus.io/api-reference/conversations/delete-conversation).
+
+    :param conversation_id: which one.
+    :param hard: with its recordings and everything else, for good.
+    :raises InvalidArgumentError: if this cannot be an id.
+    """
+    return Call(
+        "DELETE",
+        f"/v2/conversations/{quote(checked_conversation_id(conversation_id), safe='')}",
+        _nothing,
+        query={"hard": "true"} if hard else {},
+        conversation_id=conversation_id,
+    )
+
+
+def _nothing(_: Any) -> None:
+    """Read an answer that says all by its status."""

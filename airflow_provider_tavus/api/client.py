@@ -8,7 +8,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
-from urllib3.exceptions import DecodeError, HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    DecodeError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
 from airflow_provider_tavus.api.answers import Answer, no_answer, read_answer
 from airflow_provider_tavus.api.errors import (
@@ -70,6 +77,7 @@ class TavusClient:
                 call.method,
                 settings.base_url + call.path,
                 params=dict(call.query),
+                json=call.body,
                 timeout=(settings.connect_timeout, settings.read_timeout),
                 # requests follows a redirect with our key in its headers, wherever it leads.
                 allow_redirects=False,
@@ -80,7 +88,7 @@ class TavusClient:
             ) as response:
                 body = self._read_body(response)
         except (requests.RequestException, HTTPError, OSError) as fault:
-            raise no_answer(call, _kind(fault), fault) from None
+            raise no_answer(call, _kind(fault), fault, never_sent=_never_sent(fault)) from None
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, body)
 
@@ -116,3 +124,9 @@ def _kind(fault: Exception) -> type[TransportError]:
     if isinstance(fault, ProtocolError | DecodeError):
         return UnreadableAnswerError
     return ConnectionFailedError
+
+
+def _never_sent(fault: Exception) -> bool:
+    # What urllib3 says of it stands in the first argument of what requests makes of it.
+    reason = getattr(next(iter(fault.args), None), "reason", None)
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)

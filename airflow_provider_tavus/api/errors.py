@@ -10,7 +10,8 @@ TavusError
 │   └── UnreadableAnswerError   cut off, not JSON, or not the JSON that was asked for
 └── ApiError                    Tavus answered with an error status
     ├── InvalidRequestError     400, 422
-    │   └── UnknownConversationError
+    │   ├── UnknownConversationError
+    │   └── ConcurrencyLimitError
     ├── AuthenticationError     401
     ├── OutOfCreditsError       402
     ├── PermissionDeniedError   403
@@ -39,6 +40,9 @@ class TavusError(Exception):
     transient: ClassVar[bool] = False
     """Whether the same request may succeed a little later, with nothing changed by the user."""
 
+    undone: bool = False
+    """Whether the request surely had no effect: it was never sent, or it was refused."""
+
     what_to_do: ClassVar[str] = ""
 
     retry_after: float | None = None
@@ -52,9 +56,13 @@ class TavusError(Exception):
 class ConfigurationError(TavusError):
     """The Airflow connection cannot be used as it is; nothing was sent."""
 
+    undone = True
+
 
 class InvalidArgumentError(TavusError, ValueError):
     """An argument cannot be used as it is; nothing was sent."""
+
+    undone = True
 
 
 class TransportError(TavusError):
@@ -83,12 +91,14 @@ class UnreadableAnswerError(TransportError):
 
 class ApiError(TavusError):
     """
-    Tavus answered with an error status.
+    Tavus answered with an error status: it refused the request, unless a subclass says otherwise.
 
     :param status: the HTTP status.
     :param request_id: what the answer's headers name the request, for Tavus' support.
     :param retry_after: seconds after which Tavus asked us to come back.
     """
+
+    undone = True
 
     def __init__(
         self,
@@ -115,6 +125,12 @@ class UnknownConversationError(InvalidRequestError):
     """Tavus knows no such conversation: a wrong id, a deleted one, or another account's."""
 
     what_to_do = "Check the id, that the conversation was not deleted, and that the API key is of its account."
+
+
+class ConcurrencyLimitError(InvalidRequestError):
+    """As many conversations are going on as the account's plan allows; it passes when one of them ends."""
+
+    what_to_do = "Wait until one of the account's conversations has ended, or raise its plan."
 
 
 class AuthenticationError(ApiError):
@@ -145,6 +161,7 @@ class RequestTimeoutError(ApiError):
     """408: Tavus gave up waiting for the request."""
 
     transient = True
+    undone = False
 
 
 class RateLimitError(ApiError):
@@ -158,9 +175,11 @@ class ServerError(ApiError):
     """5xx: Tavus is in trouble."""
 
     transient = True
+    undone = False
 
 
 class UnexpectedStatusError(ApiError):
     """A status that the API does not document, such as a redirect."""
 
+    undone = False
     what_to_do = "Check the connection's host."

@@ -46,7 +46,7 @@ class RetryPolicy:
         :param error: how it failed.
         :param jitter: gives a number from 0 up to 1.
         """
-        if attempt > self.retries or not (call.repeatable and error.transient):
+        if attempt > self.retries or not (error.transient and (call.repeatable or error.undone)):
             return None
         pause = jitter() * min(self.last_ceiling, self.first_ceiling * 2.0 ** (attempt - 1))
         if error.retry_after is None:

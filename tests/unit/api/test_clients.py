@@ -221,3 +221,95 @@ def test_a_certificate_is_checked_unless_the_connection_says_otherwise(send: Any
 
     assert send(GET, base_url=tls_server.address, ca_bundle=tls_server.ca_bundle).conversation_id == "c1"
     assert send(GET, base_url=tls_server.address, verify=False).conversation_id == "c1"
+
+
+def test_a_conversation_is_created_from_its_body(send: Any, box: TavusBox) -> None:
+    created = send(calls.create_conversation({"face_id": "r1", "conversation_name": "A call", "require_auth": True}))
+
+    assert box.conversation(created.conversation_id).name == "A call"
+    assert created.meeting_token
+
+
+def test_a_conversation_is_ended_and_deleted(send: Any, box: TavusBox) -> None:
+    live = box.add(Script.active())
+
+    assert send(calls.end_conversation(live)) is None
+    assert box.conversation(live).is_over(box.clock.now())
+    assert send(calls.delete_conversation(live, hard=True)) is None
+    assert live not in box.world
+    assert box.requests[-1].query == {"hard": "true"}
+    assert send(calls.delete_conversation("c1", hard=False)) is None
+    assert box.requests[-1].query == {}
+
+
+def test_html_in_the_place_of_an_empty_answer_is_no_success(send: Any, box: TavusBox) -> None:
+    box.trouble("html", status=200, route="end")
+
+    with pytest.raises(errors.UnreadableAnswerError):
+        send(calls.end_conversation("c1"), retries=0)
+
+
+CREATE = calls.create_conversation({"face_id": "r1"})
+
+
+@pytest.mark.parametrize(
+    ("trouble", "undone"),
+    [
+        ({"status": 400, "body": {"error": "no"}}, True),
+        ({"status": 401}, True),
+        ({"status": 402}, True),
+        ({"status": 403}, True),
+        ({"status": 302, "body": ""}, False),
+        ({"status": 408}, False),
+        ({"status": 500}, False),
+        ({"status": 504}, False),
+        ({"kind": "lost_answer"}, False),
+        ({"kind": "lost_answer", "hangs": True}, False),
+        ({"kind": "reset"}, False),
+        ({"kind": "hang"}, False),
+        ({"kind": "cut"}, False),
+        ({"kind": "drip", "seconds": 5}, False),
+        ({"kind": "html", "status": 200}, False),
+        ({"status": 200, "body": {}}, False),
+    ],
+    ids=str,
+)
+def test_a_create_that_may_have_been_done_is_not_sent_again(
+    trouble: dict[str, Any], undone: bool, send: Any, box: TavusBox
+) -> None:
+    box.trouble(route="create", **trouble)
+
+    with pytest.raises(errors.TavusError) as raised:
+        send(CREATE, **QUICK)
+
+    assert raised.value.undone is undone
+    assert box.count("create") == 1
+
+
+def test_a_create_that_was_refused_for_the_moment_is_sent_again(send: Any, box: TavusBox) -> None:
+    box.trouble(route="create", status=429, retry_after=0, times=2)
+
+    send(CREATE)
+
+    assert box.count("create") == 3
+    assert len(box.world) == 1 + 1
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://no-such-host.invalid"])
+def test_a_create_that_was_never_sent_is_known_to_be_undone(address: str, send: Any) -> None:
+    with pytest.raises(errors.ConnectionFailedError) as raised:
+        send(CREATE, base_url=address, retries=0)
+    assert raised.value.undone
+
+
+def test_the_limit_of_the_plan_is_told_from_other_bad_requests(send: Any, box: TavusBox) -> None:
+    box.account.concurrency_limit = 0
+
+    with pytest.raises(errors.ConcurrencyLimitError, match="raise its plan") as raised:
+        send(CREATE)
+    assert raised.value.undone
+    assert box.count("create") == 1
+
+
+def test_a_body_shows_in_no_repr() -> None:
+    assert "secret" not in repr(calls.create_conversation({"callback_url": "https://example.com/secret"}))
