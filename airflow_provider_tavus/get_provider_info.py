@@ -21,6 +21,7 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": [
                     "airflow_provider_tavus.operators.collect_conversations",
                     "airflow_provider_tavus.operators.conversation",
+                    "airflow_provider_tavus.operators.forget_conversation",
                 ],
             }
         ],

@@ -14,6 +14,7 @@ from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.collect.certificate import certify
 from airflow_provider_tavus.collect.crawl import Crawl
 from airflow_provider_tavus.collect.entry import as_time
+from airflow_provider_tavus.collect.forget import partitions_with
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import RUNS
 from airflow_provider_tavus.collect.ledger import Ledger, Sweep
@@ -41,6 +42,8 @@ WAITS_FOR_MORE = 0.02
 """Seconds."""
 MUCH_TO_STORE = 500
 """Conversations from which on it pays to start a process that stores them."""
+TOMBSTONES_ARE_WATCHED = 86_400.0
+"""Seconds: a run that stores what was forgotten while it went on has ended by then."""
 WORDS_WITH_OTHERS = 5
 """How often a run yields to others that overlap it and store something else, at most."""
 
@@ -236,11 +239,21 @@ class CollectionRun:
             for entries in await asyncio.to_thread(list, self._ledger.read_new()):
                 again += [entry.conversation_id for entry in entries if self._index.stored_otherwise(entry)]
                 self._index.know(entries)
+            await asyncio.to_thread(self._keep_forgotten)
             if not again:
                 return
             self._index.call_for(again)
             nothing_new = asyncio.create_task(asyncio.sleep(0))
             await self._collect(nothing_new, store_anyway=True)
+
+    def _keep_forgotten(self) -> None:
+        """Remove what a run has stored of those that were forgotten while it did."""
+        for conversation_id, partition in self._index.forgotten_since(self._started_at - TOMBSTONES_ARE_WATCHED):
+            for each in partitions_with(self._store, conversation_id, [partition] if partition else None):
+                self._writer = self._writer or self._make_writer()
+                self._writer.remove(each, conversation_id)
+                self._partitions.add(each)
+            self._index.settle_unchanged(conversation_id, None, None)
 
     # What is left to say
 

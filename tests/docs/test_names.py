@@ -23,6 +23,7 @@ from airflow_provider_tavus.get_provider_info import get_provider_info
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator
 from airflow_provider_tavus.operators.conversation import GetConversationOperator
+from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
 
@@ -60,6 +61,7 @@ def tables(page: str) -> list[dict[str, list[str]]]:
         ("waiting.md", ConversationTrigger),
         ("get-conversation.md", GetConversationOperator),
         ("collection.md", CollectConversationsOperator),
+        ("collection.md", ForgetConversationOperator),
     ],
 )
 def test_a_guide_has_a_table_of_exactly_the_arguments(page: str, described: type) -> None:
@@ -73,6 +75,7 @@ def test_a_guide_has_a_table_of_exactly_the_arguments(page: str, described: type
         ("waiting.md", ConversationTrigger),
         ("get-conversation.md", GetConversationOperator),
         ("collection.md", CollectConversationsOperator),
+        ("collection.md", ForgetConversationOperator),
     ],
 )
 def test_the_tables_tell_the_real_defaults(page: str, described: type) -> None:
