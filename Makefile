@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SOURCES := airflow_provider_tavus dev tests $(patsubst %/,%,$(dir $(firstword $(wildcard example_dags/*.py)) \
 	$(firstword $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup demo demo-stop test lint matrix benchmark package constraints clean
+.PHONY: help setup demo demo-stop databases test lint matrix benchmark package constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ demo: setup ## a wait for a conversation, live, on a real Airflow (KEEP=1 leaves
 
 demo-stop: setup ## ends what `make demo KEEP=1` left up
 	@$(BIN)/python dev/demo.py --stop
+
+databases: setup ## PostgreSQL and MariaDB of Debian's packages, as root; without them their tests are skipped
+	@$(BIN)/python dev/database_servers.py
 
 test: setup ## unit, contract and system tests on the newest Airflow; PYTEST_ARGS="-k …" is passed on
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -19,12 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 import msgspec
 
-from airflow_provider_tavus.collect.rows import ConversationRow, EventRow, Row, TurnRow
+from airflow_provider_tavus.collect.rows import ConversationRow, EventRow, Row, Rows, TurnRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-    from airflow_provider_tavus.collect.rows import Rows
 
 Kind = Literal["string", "integer", "number", "time", "json"]
 
@@ -92,10 +90,25 @@ def read_json_lines(table: Table, lines: Iterable[bytes]) -> Iterator[Row]:
 
     A column that the lines lack, because it is newer than they are, is null.
 
-    :raises ValueError: if a line is no row of this table.
+    :raises msgspec.MsgspecError: if a line is no row of this table.
     """
     decode = msgspec.json.Decoder(table.row).decode
     return map(decode, lines)
+
+
+def rows_of_lines(lines: Sequence[bytes]) -> Rows:
+    """
+    Return the rows of one conversation.
+
+    :param lines: its JSON Lines in each of :data:`TABLES`.
+    :raises msgspec.MsgspecError: if they are none.
+    """
+    conversations, turns, events = lines
+    return Rows(
+        msgspec.json.Decoder(ConversationRow).decode_lines(conversations),
+        msgspec.json.Decoder(TurnRow).decode_lines(turns),
+        msgspec.json.Decoder(EventRow).decode_lines(events),
+    )
 
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")

@@ -4,6 +4,7 @@ import io
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from airflow_provider_tavus.api.models import Conversation
@@ -16,6 +17,7 @@ from airflow_provider_tavus.collect.tables import (
     by_table,
     json_lines,
     read_json_lines,
+    rows_of_lines,
 )
 
 BODY: dict[str, Any] = {
@@ -67,6 +69,12 @@ def test_what_was_written_is_read_back() -> None:
         assert list(read_json_lines(table, io.BytesIO(json_lines(rows)))) == rows
 
 
+def test_the_lines_of_a_conversation_are_its_rows() -> None:
+    rows = rows_of(Conversation.from_json(BODY))
+
+    assert rows_of_lines([json_lines(each) for _, each in by_table(rows)]) == rows
+
+
 def test_lines_of_an_older_or_a_newer_schema_can_be_read() -> None:
     (row,) = read_json_lines(TURNS, [b'{"conversation_id": "c1", "turn_index": 3, "a_newer_column": 1}\n'])
 
@@ -75,7 +83,7 @@ def test_lines_of_an_older_or_a_newer_schema_can_be_read() -> None:
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b'{"conversation_id": 1}'])
 def test_what_is_no_row_is_refused(line: bytes) -> None:
-    with pytest.raises(ValueError, match=r"Expected|truncated"):
+    with pytest.raises(msgspec.MsgspecError, match=r"Expected|truncated"):
         list(read_json_lines(EVENTS, [line]))
 
 
