@@ -26,6 +26,7 @@ from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.store import Store
 
 UNFINISHED_IS_NOBODYS_AFTER = 3600.0
@@ -58,6 +59,7 @@ def forget(
     *,
     store: Store,
     clock: Callable[[], float],
+    copies: Copies | None = None,
     delete_at_tavus: Callable[[], None] | None = None,
 ) -> Forgotten:
     """
@@ -66,6 +68,7 @@ def forget(
     The tombstone comes first: whatever happens afterwards, no run that begins later collects it again, and doing
     this once more removes what is left. The id stays in the ledger and in the record; nothing else does.
 
+    :param copies: whatever took what was stored.
     :param delete_at_tavus: deletes it there; None leaves it there.
     """
     now = clock()
@@ -78,6 +81,8 @@ def forget(
     ledger.write([json.dumps(tombstone.as_json())])
     if delete_at_tavus is not None:
         delete_at_tavus()
+    if copies is not None:
+        copies.forget([conversation_id])
     store.discard_unfinished(older_than=UNFINISHED_IS_NOBODYS_AFTER)
     forgotten = Forgotten(
         conversation_id=conversation_id,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.collect.certificate import certify
+from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.crawl import Crawl
 from airflow_provider_tavus.collect.entry import as_time
 from airflow_provider_tavus.collect.forget import partitions_with
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.models import ConversationPage
     from airflow_provider_tavus.collect.certificate import Certificate
+    from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.crawl import Crawled
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.writer import Collected
@@ -54,6 +56,7 @@ class CollectionRun:
 
     :param client: reads from Tavus; inside its ``async with`` block.
     :param store: the destination.
+    :param copies: takes what is stored, too.
     :param clock: tells epoch seconds.
     :param on_progress: called every ``progress_interval`` seconds while conversations are read.
     """
@@ -64,6 +67,7 @@ class CollectionRun:
         client: AsyncTavusClient,
         store: Store,
         plan: Plan,
+        copies: Copies | None = None,
         clock: Callable[[], float] = time.time,
         on_progress: Callable[[Progress], None] = lambda _: None,
         progress_interval: float = 5.0,
@@ -71,6 +75,7 @@ class CollectionRun:
         self._client = client
         self._store = store
         self._plan = plan
+        self._copies = copies or NoCopies()
         self._clock = clock
         self._on_progress = on_progress
         self._progress_interval = progress_interval
@@ -187,6 +192,7 @@ class CollectionRun:
     async def _store_raw(self, batch: list[ToStore]) -> None:
         if batch:
             hashes = await asyncio.to_thread(self._take, [each.collected for each in batch])
+            self._copies.store([each.collected.body for each in batch])
             entries = [replace(each.entry, sha256=sha256) for each, sha256 in zip(batch, hashes, strict=True)]
             self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
             self._unfinished |= {each.collected.partition for each in batch}
@@ -239,21 +245,23 @@ class CollectionRun:
             for entries in await asyncio.to_thread(list, self._ledger.read_new()):
                 again += [entry.conversation_id for entry in entries if self._index.stored_otherwise(entry)]
                 self._index.know(entries)
-            await asyncio.to_thread(self._keep_forgotten)
+            self._copies.forget(await asyncio.to_thread(self._keep_forgotten))
             if not again:
                 return
             self._index.call_for(again)
             nothing_new = asyncio.create_task(asyncio.sleep(0))
             await self._collect(nothing_new, store_anyway=True)
 
-    def _keep_forgotten(self) -> None:
-        """Remove what a run has stored of those that were forgotten while it did."""
-        for conversation_id, partition in self._index.forgotten_since(self._started_at - TOMBSTONES_ARE_WATCHED):
+    def _keep_forgotten(self) -> list[str]:
+        """Remove what a run has stored of those that were forgotten while it did; return all that were, lately."""
+        forgotten = self._index.forgotten_since(self._started_at - TOMBSTONES_ARE_WATCHED)
+        for conversation_id, partition in forgotten:
             for each in partitions_with(self._store, conversation_id, [partition] if partition else None):
                 self._writer = self._writer or self._make_writer()
                 self._writer.remove(each, conversation_id)
                 self._partitions.add(each)
             self._index.settle_unchanged(conversation_id, None, None)
+        return [conversation_id for conversation_id, _ in forgotten]
 
     # What is left to say
 

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, ObjectStoragePath
 
 from airflow_provider_tavus.api.errors import UnknownConversationError
 from airflow_provider_tavus.api.ids import checked_conversation_id
+from airflow_provider_tavus.hooks.copies import open_copies
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
 
@@ -27,18 +28,19 @@ class ForgetConversationOperator(BaseOperator):
     tombstone in the ledger keeps every run from collecting it again. What was done is the result, and an object
     under ``_runs/`` of the destination: the id, when, and the names of the objects. Doing it twice does no harm.
 
-    Versions and backups that the store itself keeps, copies that others have made, and rows in databases are not
-    reached.
+    Versions and backups that the store itself keeps, and copies that others have made, are not reached.
 
     :param conversation_id: which one (templated).
     :param destination: as for
         :class:`~airflow_provider_tavus.operators.collect_conversations.CollectConversationsOperator` (templated).
     :param delete_at_tavus: delete it at Tavus as well, with its recordings and everything else. This cannot be
         undone.
-    :param tavus_conn_id: the Airflow connection to use then (templated).
+    :param sql_conn_id: the database into which conversations were written as well (templated).
+    :param sql_schema: where its tables are (templated).
+    :param tavus_conn_id: the Airflow connection to use for Tavus (templated).
     """
 
-    template_fields: Sequence[str] = ("conversation_id", "destination", "tavus_conn_id")
+    template_fields: Sequence[str] = ("conversation_id", "destination", "sql_conn_id", "sql_schema", "tavus_conn_id")
     ui_color = "#e8e4f8"
 
     def __init__(
@@ -47,6 +49,8 @@ class ForgetConversationOperator(BaseOperator):
         conversation_id: str,
         destination: str | ObjectStoragePath,
         delete_at_tavus: bool = False,
+        sql_conn_id: str | None = None,
+        sql_schema: str | None = None,
         tavus_conn_id: str = TavusHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -54,6 +58,8 @@ class ForgetConversationOperator(BaseOperator):
         self.conversation_id = conversation_id
         self.destination = destination
         self.delete_at_tavus = delete_at_tavus
+        self.sql_conn_id = sql_conn_id
+        self.sql_schema = sql_schema
         self.tavus_conn_id = tavus_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -61,10 +67,14 @@ class ForgetConversationOperator(BaseOperator):
         from airflow_provider_tavus.collect.forget import forget
         from airflow_provider_tavus.collect.store import Store
 
-        with permanent_errors_are_not_retried():
+        with (
+            permanent_errors_are_not_retried(),
+            open_copies(self.sql_conn_id, schema=self.sql_schema) as copies,
+        ):
             forgotten = forget(
                 checked_conversation_id(self.conversation_id),
                 store=Store.at(ObjectStoragePath(self.destination)),
+                copies=copies,
                 clock=time.time,
                 delete_at_tavus=self._delete if self.delete_at_tavus else None,
             )

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset, ObjectStoragePath
 
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator, CollectionFailedError
+from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
 from airflow_provider_tavus.testing import Script, TavusBox, Turn
 
 if TYPE_CHECKING:
@@ -156,6 +159,29 @@ def test_what_is_left_out_and_redacted_is_in_no_byte_of_the_destination(
     objects = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     assert any(b"[redacted]" in content for content in objects)
     assert not any(SAID.encode() in content or b"tavus.daily.co" in content for content in objects)
+
+
+def test_conversations_are_written_into_a_database_as_well_and_forgotten_there_too(
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "archive.db"
+    monkeypatch.setenv("AIRFLOW_CONN_ARCHIVE", json.dumps({"conn_type": "sqlite", "host": str(file)}))
+    pytest.importorskip("airflow.providers.sqlite", reason="the provider of SQLite is not installed")
+
+    def said() -> set[str]:
+        with closing(sqlite3.connect(file)) as database:
+            return {
+                row[0] for row in database.execute("SELECT conversation_id FROM tavus_turns WHERE content = ?", (SAID,))
+            }
+
+    collect(sql_conn_id="archive")
+    assert said() == set(ids)
+    forget = ForgetConversationOperator(
+        task_id="forget", conversation_id=ids[0], destination=f"file://{tmp_path}/lake", sql_conn_id="archive"
+    )
+    forget.execute({})
+    collect(sql_conn_id="archive")
+    assert said() == set(ids[1:])
 
 
 @pytest.mark.parametrize(
