@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, ObjectStoragePath
+from airflow.providers.common.compat.sdk import (
+    AirflowOptionalProviderFeatureException,
+    AssetAlias,
+    BaseOperator,
+    ObjectStoragePath,
+)
 
 from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
 from airflow_provider_tavus.hooks.copies import open_copies
@@ -128,6 +133,8 @@ class CollectConversationsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the certificate."""
+        if "parquet" in self.formats:
+            _require_pyarrow()
         with permanent_errors_are_not_retried():
             certificate, failure = self._run(self._plan())
             self.log.info("%s", certificate)
@@ -209,6 +216,15 @@ class CollectConversationsOperator(BaseOperator):
 
 def _alias(asset: Asset) -> AssetAlias:
     return AssetAlias(f"collected into {asset.uri}")
+
+
+def _require_pyarrow() -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise AirflowOptionalProviderFeatureException(
+            "Parquet needs pyarrow: install airflow-provider-tavus[parquet], or leave 'parquet' out of formats."
+        ) from None
 
 
 def _check_choices(name: str, chosen: Sequence[str], choices: Sequence[str]) -> None:

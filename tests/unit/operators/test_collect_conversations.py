@@ -3,12 +3,18 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset, ObjectStoragePath
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowOptionalProviderFeatureException,
+    Asset,
+    ObjectStoragePath,
+)
 
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator, CollectionFailedError
 from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
@@ -72,7 +78,7 @@ def ids(box: TavusBox) -> list[str]:
 def test_the_result_is_the_certificate_and_the_data_is_at_the_destination(
     collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
 ) -> None:
-    certificate = collect(formats=["jsonl", "parquet"], renderings=["vtt"])
+    certificate = collect(renderings=["vtt"])
 
     assert (certificate["collected"], certificate["ended"], certificate["complete"]) == (5, 5, True)
     assert json.loads(json.dumps(certificate)) == certificate
@@ -82,6 +88,25 @@ def test_the_result_is_the_certificate_and_the_data_is_at_the_destination(
     assert sum(SAID in line for file in lake.glob("turns/*/*.jsonl") for line in file.read_text().splitlines()) == 5
     (run,) = lake.glob("_runs/*.json")
     assert json.loads(run.read_text()) == certificate
+
+
+def test_tables_come_as_parquet_if_asked_for(
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="checked in the environment of `make test` alone")
+    collect(formats=["parquet"])
+    (file,) = (tmp_path / "lake").glob("conversations/*/*.parquet")
+    assert set(parquet.read_table(file, partitioning=None).column("conversation_id").to_pylist()) == set(ids)
+    assert not list((tmp_path / "lake").glob("conversations/*/*.jsonl"))
+
+
+def test_parquet_without_pyarrow_fails_before_anything_is_asked(
+    collect: Callable[..., dict[str, Any]], box: TavusBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(AirflowOptionalProviderFeatureException, match=r"install airflow-provider-tavus\[parquet\]"):
+        collect(formats=["jsonl", "parquet"])
+    assert box.count() == 0
 
 
 def test_a_path_object_is_as_good_as_its_text(
