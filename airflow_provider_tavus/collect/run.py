@@ -40,6 +40,7 @@ ROWS_ASKED_FOR = 100
 """What the vendor's own client asks for; Tavus may send fewer."""
 ENTRIES_IN_A_SEGMENT = 2000
 STORED_AT_A_TIME = 128
+FEW_TO_STORE = 32
 WAITS_FOR_MORE = 0.02
 """Seconds."""
 MUCH_TO_STORE = 500
@@ -175,7 +176,7 @@ class CollectionRun:
         over = False
         while not over:
             items = [await self._to_store.get()]
-            if isinstance(items[0], ToStore) and not self._to_store.full():
+            if isinstance(items[0], ToStore) and self._to_store.qsize() < FEW_TO_STORE:
                 # Some more at once cost less than one by one.
                 await asyncio.sleep(WAITS_FOR_MORE)
             while not self._to_store.empty() and len(items) < STORED_AT_A_TIME:
