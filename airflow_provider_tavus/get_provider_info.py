@@ -24,6 +24,7 @@ def get_provider_info() -> dict[str, object]:
                     "airflow_provider_tavus.operators.create_conversation",
                     "airflow_provider_tavus.operators.delete_conversation",
                     "airflow_provider_tavus.operators.end_conversation",
+                    "airflow_provider_tavus.operators.forget_conversation",
                     "airflow_provider_tavus.operators.list_conversations",
                 ],
             }

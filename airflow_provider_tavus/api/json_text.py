@@ -28,7 +28,7 @@ def read_json(body: bytes) -> Any:
 def _read(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except ValueError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         # What is odd but can be read, and the exact fault of what cannot, is left to Python's own, slower reader.
         return _storable(_as_python_reads_it(body))
 

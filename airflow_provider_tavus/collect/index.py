@@ -131,7 +131,8 @@ class Index:
                 ON CONFLICT (id) DO UPDATE SET
                     entry = excluded.entry, state = excluded.state, at = excluded.at, listed = excluded.listed,
                     updated_at = excluded.updated_at, look_again_at = excluded.look_again_at,
-                    partition = excluded.partition, reason = excluded.reason, expected = excluded.expected
+                    partition = COALESCE(excluded.partition, partition), reason = excluded.reason,
+                    expected = CASE excluded.expected WHEN '' THEN expected ELSE excluded.expected END
                 WHERE entry IS NULL OR (excluded.state = 'forgotten', excluded.at) >= (state = 'forgotten', at)
                 """,
                 map(self._columns, entries),
@@ -228,7 +229,7 @@ class Index:
             for entry, outcome in outcomes:
                 self._replace(entry, unsaved=1 if partition_unfinished else 2, outcome=outcome)
 
-    def settle_unchanged(self, conversation_id: str, outcome: str, why: str | None) -> None:
+    def settle_unchanged(self, conversation_id: str, outcome: str | None, why: str | None) -> None:
         """Note what came of a conversation of which the ledger says all that there is to say, or nothing as yet."""
         self._database.execute(
             "UPDATE conversations SET outcome = ?, why = ? WHERE id = ?", (outcome, why, conversation_id)
@@ -289,6 +290,14 @@ class Index:
         found = self._database.execute("SELECT entry FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
         return Entry.from_json(json.loads(found[0])) if found and found[0] else None
 
+    def forgotten_since(self, moment: float) -> list[tuple[str, str | None]]:
+        """Return the ids of those that were forgotten lately, and their partitions, as far as they are known."""
+        return self._database.execute(
+            "SELECT id, COALESCE(partition, NULLIF(expected, '')) FROM conversations "
+            "WHERE mine AND state = 'forgotten' AND at >= ?",
+            (moment,),
+        ).fetchall()
+
     def stored_otherwise(self, entry: Entry) -> bool:
         """Tell whether another run stored something else of a conversation than this one has."""
         found = self._database.execute(
@@ -312,7 +321,7 @@ class Index:
             SELECT finally, CASE WHEN finally IN ('impossible', 'failed') THEN cause END, COUNT(*) FROM (
                 SELECT COALESCE(why, reason) AS cause, CASE
                     WHEN outcome IS NOT NULL THEN outcome
-                    WHEN due THEN 'failed'
+                    WHEN due AND state IS NOT 'forgotten' THEN 'failed'
                     WHEN state = 'collected' THEN 'already_had'
                     ELSE state
                 END AS finally FROM conversations WHERE mine AND (row_ended OR outcome IS NOT NULL)

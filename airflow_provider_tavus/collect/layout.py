@@ -50,6 +50,11 @@ class Shard:
         if not 0 <= self.index < self.count:
             raise ValueError(f"shard {self.index} of {self.count} does not exist: count the shards from 0")
 
+    @classmethod
+    def of(cls, conversation_id: str, count: int) -> Shard:
+        """Return the part to which a conversation belongs."""
+        return next(shard for shard in (cls(index, count) for index in range(count)) if shard.has(conversation_id))
+
     def has(self, conversation_id: str) -> bool:
         """Tell whether a conversation belongs to this part."""
         return self.count == 1 or self.has_name(safe_name(conversation_id))
@@ -86,7 +91,12 @@ def rendering_object(partition: str, conversation_id: str, ending: str) -> str:
 
 def table_object(table: str, partition: str, shard: Shard, ending: str) -> str:
     """Return the name of the file of a table that holds a partition's rows; each shard has its own."""
-    return f"{table}/created={partition}/part-{shard.index:05d}.{ending}"
+    return f"{table_folder(table, partition)}/part-{shard.index:05d}.{ending}"
+
+
+def table_folder(table: str, partition: str) -> str:
+    """Return the folder of a partition's rows of a table."""
+    return f"{table}/created={partition}"
 
 
 def safe_name(conversation_id: str) -> str:

@@ -58,14 +58,16 @@ class Ledger:
 
     :param store: the destination.
     :param run_id: names this run's segments.
-    :param shard: on whose behalf the run is.
+    :param shard: on whose behalf the run is; None for whoever takes any number of shards.
     :param clock: tells epoch seconds.
     """
 
-    def __init__(self, store: Store, *, run_id: str, shard: Shard, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, *, run_id: str, shard: Shard | None, clock: Callable[[], float]) -> None:
         self._store = store
         self._run_id = run_id
         self._shard = shard
+        self.shards = shard.count if shard else 1
+        """How many shards the destination is collected in."""
         self._clock = clock
         self._read: list[str] = []
         self._written: list[str] = []
@@ -121,7 +123,7 @@ class Ledger:
         header = {
             "ledger": FORMAT,
             "run": self._run_id,
-            "shards": self._shard.count,
+            "shards": self.shards,
             "written_at": now,
             "sweeps": {shard: {"at": as_time(sweep.at), "order": sweep.order} for shard, sweep in sweeps.items()},
         }
@@ -153,10 +155,12 @@ class Ledger:
             raise UnreadableLedgerError(
                 f"The ledger was written by a later version of this provider (format {header['ledger']}): update."
             )
-        if header["shards"] != self._shard.count:
+        if self._shard is None:
+            self.shards = header["shards"]
+        elif header["shards"] != self.shards:
             # Each shard has a table file of its own, so with another number rows would be there twice.
             raise ShardCountError(
-                f"This destination is collected in {header['shards']} shards, not in {self._shard.count}: count as "
+                f"This destination is collected in {header['shards']} shards, not in {self.shards}: count as "
                 "many, or begin another destination."
             )
         for shard, told in header["sweeps"].items():

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.collect.certificate import certify
+from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.crawl import Crawl
 from airflow_provider_tavus.collect.entry import as_time
+from airflow_provider_tavus.collect.forget import partitions_with
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import RUNS
 from airflow_provider_tavus.collect.ledger import Ledger, Sweep
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.models import ConversationPage
     from airflow_provider_tavus.collect.certificate import Certificate
+    from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.crawl import Crawled
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.writer import Collected
@@ -37,10 +40,13 @@ ROWS_ASKED_FOR = 100
 """What the vendor's own client asks for; Tavus may send fewer."""
 ENTRIES_IN_A_SEGMENT = 2000
 STORED_AT_A_TIME = 128
+FEW_TO_STORE = 32
 WAITS_FOR_MORE = 0.02
 """Seconds."""
 MUCH_TO_STORE = 500
 """Conversations from which on it pays to start a process that stores them."""
+TOMBSTONES_ARE_WATCHED = 86_400.0
+"""Seconds: a run that stores what was forgotten while it went on has ended by then."""
 WORDS_WITH_OTHERS = 5
 """How often a run yields to others that overlap it and store something else, at most."""
 
@@ -51,6 +57,7 @@ class CollectionRun:
 
     :param client: reads from Tavus; inside its ``async with`` block.
     :param store: the destination.
+    :param copies: takes what is stored, too.
     :param clock: tells epoch seconds.
     :param on_progress: called every ``progress_interval`` seconds while conversations are read.
     """
@@ -61,6 +68,7 @@ class CollectionRun:
         client: AsyncTavusClient,
         store: Store,
         plan: Plan,
+        copies: Copies | None = None,
         clock: Callable[[], float] = time.time,
         on_progress: Callable[[Progress], None] = lambda _: None,
         progress_interval: float = 5.0,
@@ -68,6 +76,7 @@ class CollectionRun:
         self._client = client
         self._store = store
         self._plan = plan
+        self._copies = copies or NoCopies()
         self._clock = clock
         self._on_progress = on_progress
         self._progress_interval = progress_interval
@@ -167,7 +176,7 @@ class CollectionRun:
         over = False
         while not over:
             items = [await self._to_store.get()]
-            if isinstance(items[0], ToStore) and not self._to_store.full():
+            if isinstance(items[0], ToStore) and self._to_store.qsize() < FEW_TO_STORE:
                 # Some more at once cost less than one by one.
                 await asyncio.sleep(WAITS_FOR_MORE)
             while not self._to_store.empty() and len(items) < STORED_AT_A_TIME:
@@ -184,6 +193,7 @@ class CollectionRun:
     async def _store_raw(self, batch: list[ToStore]) -> None:
         if batch:
             hashes = await asyncio.to_thread(self._take, [each.collected for each in batch])
+            self._copies.store([each.collected.body for each in batch])
             entries = [replace(each.entry, sha256=sha256) for each, sha256 in zip(batch, hashes, strict=True)]
             self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
             self._unfinished |= {each.collected.partition for each in batch}
@@ -236,11 +246,23 @@ class CollectionRun:
             for entries in await asyncio.to_thread(list, self._ledger.read_new()):
                 again += [entry.conversation_id for entry in entries if self._index.stored_otherwise(entry)]
                 self._index.know(entries)
+            self._copies.forget(await asyncio.to_thread(self._keep_forgotten))
             if not again:
                 return
             self._index.call_for(again)
             nothing_new = asyncio.create_task(asyncio.sleep(0))
             await self._collect(nothing_new, store_anyway=True)
+
+    def _keep_forgotten(self) -> list[str]:
+        """Remove what a run has stored of those that were forgotten while it did; return all that were, lately."""
+        forgotten = self._index.forgotten_since(self._started_at - TOMBSTONES_ARE_WATCHED)
+        for conversation_id, partition in forgotten:
+            for each in partitions_with(self._store, conversation_id, [partition] if partition else None):
+                self._writer = self._writer or self._make_writer()
+                self._writer.remove(each, conversation_id)
+                self._partitions.add(each)
+            self._index.settle_unchanged(conversation_id, None, None)
+        return [conversation_id for conversation_id, _ in forgotten]
 
     # What is left to say
 

@@ -101,7 +101,10 @@ class Database:
         try:
             with closing(self._connection.cursor()) as cursor:
                 cursor.execute(f"SELECT * FROM {self._names[table]} WHERE 1 = 0")  # noqa: S608 - quoted names
-                return {str(described[0]).lower() for described in cursor.description}
+                names = {str(described[0]).lower() for described in cursor.description}
+                # Some drivers do nothing more before a result was fetched, even one without rows.
+                cursor.fetchall()
+                return names
         except Exception:
             # No two drivers say in the same way that there is no table. If it is another fault, creating it meets
             # the same, and tells of it.

@@ -128,6 +128,21 @@ class Store:
             if each["type"] == "file"
         }
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is an object of that name."""
+        self._fs.invalidate_cache(self._path(name.rpartition("/")[0]))
+        return bool(self._fs.isfile(self._path(name)))
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the folders right below a folder by their last name."""
+        path = self._path(folder)
+        self._fs.invalidate_cache(path)
+        try:
+            found = self._fs.ls(path, detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(each["name"].rstrip("/").rsplit("/", 1)[-1] for each in found if each["type"] == "directory")
+
     def delete(self, name: str) -> None:
         """Remove an object; that there is none is as good."""
         with suppress(FileNotFoundError):

@@ -90,7 +90,7 @@ def read_json_lines(table: Table, lines: Iterable[bytes]) -> Iterator[Row]:
 
     A column that the lines lack, because it is newer than they are, is null.
 
-    :raises ValueError: if a line is no row of this table.
+    :raises msgspec.MsgspecError: if a line is no row of this table.
     """
     decode = msgspec.json.Decoder(table.row).decode
     return map(decode, lines)
@@ -101,7 +101,7 @@ def rows_of_lines(lines: Sequence[bytes]) -> Rows:
     Return the rows of one conversation.
 
     :param lines: its JSON Lines in each of :data:`TABLES`.
-    :raises ValueError: if they are none.
+    :raises msgspec.MsgspecError: if they are none.
     """
     conversations, turns, events = lines
     return Rows(

@@ -103,7 +103,8 @@ class Writer:
         return changed
 
     def remove(self, partition: str, conversation_id: str) -> None:
-        """Remove a conversation from a partition: its raw object and its rows."""
+        """Remove a conversation from a partition: its raw object, its renderings and its rows."""
+        self._spool.drop(partition)
         self._delete_one(partition, conversation_id)
         self._rebuild(partition)
 

@@ -47,6 +47,10 @@ class WriterProcess:
         changed: set[str] = self._call("finish", partition)
         return changed
 
+    def remove(self, partition: str, conversation_id: str) -> None:
+        """Remove a conversation from a partition: its raw object, its renderings and its rows."""
+        self._call("remove", partition, conversation_id)
+
     def close(self) -> None:
         """Let the process end."""
         with self._process as process:

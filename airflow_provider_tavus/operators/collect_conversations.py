@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AssetAlias, BaseOperator, ObjectStoragePath
+from airflow.providers.common.compat.sdk import (
+    AirflowOptionalProviderFeatureException,
+    AssetAlias,
+    BaseOperator,
+    ObjectStoragePath,
+)
 
 from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
+from airflow_provider_tavus.hooks.copies import open_copies
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_tavus.collect.certificate import Certificate
+    from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.plan import Plan
 
 FORMATS = ("jsonl", "parquet")
@@ -58,12 +65,15 @@ class CollectConversationsOperator(BaseOperator):
     :param redact: a function that gets each conversation as Tavus sent it, but for what is left out, and returns
         what is stored of it. What it raises keeps that conversation from being stored.
     :param requests_in_flight: how many conversations are read at a time.
+    :param sql_conn_id: an Airflow connection to a PostgreSQL, MySQL, MariaDB or SQLite database, into whose tables
+        ``tavus_conversations``, ``tavus_turns`` and ``tavus_events`` conversations are written as well (templated).
+    :param sql_schema: where these tables are; None is the connection's own (templated).
     :param asset: gets an event, with the certificate's numbers and dates, when something arrived. Without, and when
         nothing did, no event is emitted.
     :param tavus_conn_id: the Airflow connection to use (templated).
     """
 
-    template_fields: Sequence[str] = ("destination", "shard", "tavus_conn_id")
+    template_fields: Sequence[str] = ("destination", "shard", "sql_conn_id", "sql_schema", "tavus_conn_id")
     ui_color = "#e8e4f8"
 
     def __init__(
@@ -83,6 +93,8 @@ class CollectConversationsOperator(BaseOperator):
         leave_out: Sequence[str] = (),
         redact: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         requests_in_flight: int = 32,
+        sql_conn_id: str | None = None,
+        sql_schema: str | None = None,
         asset: Asset | None = None,
         tavus_conn_id: str = TavusHook.default_conn_name,
         **kwargs: Any,
@@ -114,11 +126,15 @@ class CollectConversationsOperator(BaseOperator):
         self.leave_out = leave_out
         self.redact = redact
         self.requests_in_flight = requests_in_flight
+        self.sql_conn_id = sql_conn_id
+        self.sql_schema = sql_schema
         self.asset = asset
         self.tavus_conn_id = tavus_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the certificate."""
+        if "parquet" in self.formats:
+            _require_pyarrow()
         with permanent_errors_are_not_retried():
             certificate, failure = self._run(self._plan())
             self.log.info("%s", certificate)
@@ -166,17 +182,19 @@ class CollectConversationsOperator(BaseOperator):
         client = make_async_client(TavusHook(self.tavus_conn_id).settings)
         store = Store.at(ObjectStoragePath(self.destination))
 
-        async def run() -> tuple[Certificate, Exception | None]:
+        async def run(copies: Copies) -> tuple[Certificate, Exception | None]:
             async with client:
                 running = CollectionRun(
                     client=client,
                     store=store,
                     plan=plan,
+                    copies=copies,
                     on_progress=lambda progress: self.log.info("%s", progress),
                 )
                 return await running.run(), running.failure
 
-        return asyncio.run(run())
+        with open_copies(self.sql_conn_id, schema=self.sql_schema) as copies:
+            return asyncio.run(run(copies))
 
     def _tell_of_arrivals(self, context: Context, certificate: dict[str, Any]) -> None:
         if self.asset is None:
@@ -198,6 +216,15 @@ class CollectConversationsOperator(BaseOperator):
 
 def _alias(asset: Asset) -> AssetAlias:
     return AssetAlias(f"collected into {asset.uri}")
+
+
+def _require_pyarrow() -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise AirflowOptionalProviderFeatureException(
+            "Parquet needs pyarrow: install airflow-provider-tavus[parquet], or leave 'parquet' out of formats."
+        ) from None
 
 
 def _check_choices(name: str, chosen: Sequence[str], choices: Sequence[str]) -> None:

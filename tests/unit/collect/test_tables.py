@@ -4,6 +4,7 @@ import io
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from airflow_provider_tavus.api.models import Conversation
@@ -82,7 +83,7 @@ def test_lines_of_an_older_or_a_newer_schema_can_be_read() -> None:
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b'{"conversation_id": 1}'])
 def test_what_is_no_row_is_refused(line: bytes) -> None:
-    with pytest.raises(ValueError, match=r"Expected|truncated"):
+    with pytest.raises(msgspec.MsgspecError, match=r"Expected|truncated"):
         list(read_json_lines(EVENTS, [line]))
 
 

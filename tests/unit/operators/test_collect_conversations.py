@@ -2,13 +2,22 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
+import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset, ObjectStoragePath
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowOptionalProviderFeatureException,
+    Asset,
+    ObjectStoragePath,
+)
 
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator, CollectionFailedError
+from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
 from airflow_provider_tavus.testing import Script, TavusBox, Turn
 
 if TYPE_CHECKING:
@@ -69,7 +78,7 @@ def ids(box: TavusBox) -> list[str]:
 def test_the_result_is_the_certificate_and_the_data_is_at_the_destination(
     collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
 ) -> None:
-    certificate = collect(formats=["jsonl", "parquet"], renderings=["vtt"])
+    certificate = collect(renderings=["vtt"])
 
     assert (certificate["collected"], certificate["ended"], certificate["complete"]) == (5, 5, True)
     assert json.loads(json.dumps(certificate)) == certificate
@@ -79,6 +88,25 @@ def test_the_result_is_the_certificate_and_the_data_is_at_the_destination(
     assert sum(SAID in line for file in lake.glob("turns/*/*.jsonl") for line in file.read_text().splitlines()) == 5
     (run,) = lake.glob("_runs/*.json")
     assert json.loads(run.read_text()) == certificate
+
+
+def test_tables_come_as_parquet_if_asked_for(
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="checked in the environment of `make test` alone")
+    collect(formats=["parquet"])
+    (file,) = (tmp_path / "lake").glob("conversations/*/*.parquet")
+    assert set(parquet.read_table(file, partitioning=None).column("conversation_id").to_pylist()) == set(ids)
+    assert not list((tmp_path / "lake").glob("conversations/*/*.jsonl"))
+
+
+def test_parquet_without_pyarrow_fails_before_anything_is_asked(
+    collect: Callable[..., dict[str, Any]], box: TavusBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(AirflowOptionalProviderFeatureException, match=r"install airflow-provider-tavus\[parquet\]"):
+        collect(formats=["jsonl", "parquet"])
+    assert box.count() == 0
 
 
 def test_a_path_object_is_as_good_as_its_text(
@@ -156,6 +184,29 @@ def test_what_is_left_out_and_redacted_is_in_no_byte_of_the_destination(
     objects = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     assert any(b"[redacted]" in content for content in objects)
     assert not any(SAID.encode() in content or b"tavus.daily.co" in content for content in objects)
+
+
+def test_conversations_are_written_into_a_database_as_well_and_forgotten_there_too(
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "archive.db"
+    monkeypatch.setenv("AIRFLOW_CONN_ARCHIVE", json.dumps({"conn_type": "sqlite", "host": str(file)}))
+    pytest.importorskip("airflow.providers.sqlite", reason="the provider of SQLite is not installed")
+
+    def said() -> set[str]:
+        with closing(sqlite3.connect(file)) as database:
+            return {
+                row[0] for row in database.execute("SELECT conversation_id FROM tavus_turns WHERE content = ?", (SAID,))
+            }
+
+    collect(sql_conn_id="archive")
+    assert said() == set(ids)
+    forget = ForgetConversationOperator(
+        task_id="forget", conversation_id=ids[0], destination=f"file://{tmp_path}/lake", sql_conn_id="archive"
+    )
+    forget.execute({})
+    collect(sql_conn_id="archive")
+    assert said() == set(ids[1:])
 
 
 @pytest.mark.parametrize(
