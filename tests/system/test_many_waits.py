@@ -53,5 +53,9 @@ def test_many_waits_end_as_they_should_though_their_triggerer_dies(
 
 
 def waits_of_each_triggerer(airflow: RealAirflow) -> list[int]:
-    """How many waits each triggerer has."""
-    return [waits for (waits,) in airflow.database.rows("SELECT count(*) FROM trigger GROUP BY triggerer_id")]
+    """How many waits each triggerer has; those that none has taken yet count as another one's."""
+    query = (
+        "SELECT count(*) FROM task_instance JOIN trigger ON trigger.id = task_instance.trigger_id "
+        "WHERE dag_id = ? GROUP BY triggerer_id"
+    )
+    return [waits for (waits,) in airflow.database.rows(query, DAG_ID)]
