@@ -36,6 +36,9 @@ databases: setup ## PostgreSQL and MariaDB of Debian's packages, as root; withou
 test: setup ## unit, contract and system tests on the newest Airflow; PYTEST_ARGS="-k …" is passed on (-n 0: one by one)
 	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
+scale: setup ## a thousand waits on a real Airflow, whose triggerer dies among them; WAITS=200 for fewer
+	@$(BIN)/python -m pytest tests/system/test_many_waits.py --waits $(or $(WAITS),1000)
+
 lint: setup ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
