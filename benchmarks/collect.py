@@ -351,6 +351,20 @@ def measured(contender: str, address: str, folder: str) -> dict[str, float]:
     }
 
 
+PEERS = {"dlt": "dlt", "airbyte": "airbyte-cdk"}
+"""What is installed in an environment of its own: not all of it can be had beside Airflow."""
+
+
+def peers_python() -> Path:
+    """Return the interpreter of the peers' environment, which is made on the first call."""
+    environment = Path(__file__).resolve().parent.parent / ".matrix" / "collect-peers"
+    python = environment / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS.values()], check=True)
+    return python
+
+
 def rows(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, float]]]:
     """Run each contender in a process of its own, against a server in another."""
     size = [str(arguments.conversations), str(arguments.turns), str(arguments.latency)]
@@ -364,7 +378,14 @@ def rows(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, float]]
         try:
             for contender in arguments.only or CONTENDERS:
                 child = subprocess.run(
-                    [sys.executable, __file__, "--child", contender, address, folder],
+                    [
+                        peers_python() if contender in PEERS else sys.executable,
+                        __file__,
+                        "--child",
+                        contender,
+                        address,
+                        folder,
+                    ],
                     capture_output=True,
                     text=True,
                     check=False,
@@ -398,9 +419,10 @@ def main() -> None:
         rate = row["conversations"] / row["seconds"]
         bare = rate if contender == "bare loop" else bare
         share = f"{rate / bare:>12.2f}" if bare else " " * 12
+        requests = f"{row['requests']:>12.0f}" if "requests" in row else " " * 12
         print(
             f"{contender:12}{row['conversations']:>12.0f}{rate:>12.0f}{share}{row['cpu']:>12.2f}{row['memory']:>12.0f}"
-            f"{row.get('requests', 0):>12.0f}",
+            f"{requests}",
             flush=True,
         )
 
