@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SOURCES := airflow_provider_tavus dev tests $(patsubst %/,%,$(dir $(firstword $(wildcard example_dags/*.py)) \
 	$(firstword $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup demo demo-stop test lint matrix benchmark package constraints clean
+.PHONY: help setup demo demo-stop databases test lint matrix benchmark package constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +30,14 @@ demo: setup ## a wait for a conversation, live, on a real Airflow (KEEP=1 leaves
 demo-stop: setup ## ends what `make demo KEEP=1` left up
 	@$(BIN)/python dev/demo.py --stop
 
+databases: setup ## PostgreSQL and MariaDB of Debian's packages, as root; without them their tests are skipped
+	@$(BIN)/python dev/database_servers.py
+
 test: setup ## unit, contract and system tests on the newest Airflow; PYTEST_ARGS="-k …" is passed on (-n 0: one by one)
 	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+scale: setup ## a thousand waits on a real Airflow, whose triggerer dies among them; WAITS=200 for fewer
+	@$(BIN)/python -m pytest tests/system/test_many_waits.py --waits $(or $(WAITS),1000)
 
 lint: setup ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .
@@ -42,9 +48,9 @@ lint: setup ## ruff, mypy and the import contracts
 matrix: setup ## the tests on every supported Airflow and every Python at hand; MATRIX_ARGS="--airflow 3.0 --python 3.11"
 	@$(BIN)/python dev/matrix.py $(MATRIX_ARGS)
 
-benchmark: setup ## what importing and waiting cost, side by side with the peers (one alone: BENCHMARK=imports)
+benchmark: setup ## what importing, waiting and collecting cost, side by side with the peers (one alone: BENCHMARK=imports)
 	@$(BIN)/python dev/environment.py .matrix/benchmark --group test --group benchmark
-	@for each in $(or $(BENCHMARK),imports box waiting); do \
+	@for each in $(or $(BENCHMARK),imports box waiting collect); do \
 		.matrix/benchmark/bin/python benchmarks/$$each.py $(BENCHMARK_ARGS) || exit 1; done
 
 package: setup ## builds the distributions into dist/ and checks them

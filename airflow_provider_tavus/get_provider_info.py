@@ -19,10 +19,12 @@ def get_provider_info() -> dict[str, object]:
             {
                 "integration-name": "Tavus",
                 "python-modules": [
+                    "airflow_provider_tavus.operators.collect_conversations",
                     "airflow_provider_tavus.operators.conversation",
                     "airflow_provider_tavus.operators.create_conversation",
                     "airflow_provider_tavus.operators.delete_conversation",
                     "airflow_provider_tavus.operators.end_conversation",
+                    "airflow_provider_tavus.operators.forget_conversation",
                     "airflow_provider_tavus.operators.list_conversations",
                 ],
             }

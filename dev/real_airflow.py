@@ -115,7 +115,7 @@ class RealAirflow:
             raise RuntimeError(f"airflow db migrate failed:\n{(migration.stdout + migration.stderr)[-4000:]}")
         for component in self._components:
             component.start()
-        self._wait("Airflow to be up", self._is_healthy, FIRST_WAIT)
+        self.wait_for("Airflow to be up", self._is_healthy, FIRST_WAIT)
 
     def stop(self) -> None:
         """End every process that was started, whatever state it is in."""
@@ -157,7 +157,7 @@ class RealAirflow:
         self.unpause(dag_id)
         run_id = self.rest.trigger(dag_id, conf)
         # Airflow's answers may come a moment before what they tell of is in the database.
-        self._wait(f"a run of {dag_id} to be there", lambda: self.run_state(dag_id, run_id), 30)
+        self.wait_for(f"a run of {dag_id} to be there", lambda: self.run_state(dag_id, run_id), 30)
         return run_id
 
     def unpause(self, dag_id: str, *, timeout: float = FIRST_WAIT) -> None:
@@ -172,13 +172,13 @@ class RealAirflow:
                 raise
             return True
 
-        self._wait(f"the DAG {dag_id} to be known", unpaused, timeout)
+        self.wait_for(f"the DAG {dag_id} to be known", unpaused, timeout)
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str] | None = None) -> None:
         """Have tasks of a run done again: these, or all."""
         before = self.task_states(dag_id, run_id)
         if self.rest.clear(dag_id, run_id, task_ids):
-            self._wait(
+            self.wait_for(
                 f"tasks of {dag_id} to be cleared",
                 lambda: self.task_states(dag_id, run_id) != before,
                 30,
@@ -219,7 +219,7 @@ class RealAirflow:
             state = self.run_state(dag_id, run_id)
             return state if state in DONE else None
 
-        return self._wait(f"{dag_id} to end", ended, timeout, about=(dag_id, run_id))
+        return self.wait_for(f"{dag_id} to end", ended, timeout, about=(dag_id, run_id))
 
     def wait_for_runs(self, dag_id: str, count: int, timeout: float = 60.0) -> list[str]:
         """Wait until a DAG that others start has had so many runs, and return their ids."""
@@ -228,7 +228,7 @@ class RealAirflow:
             found = self.database.runs(dag_id)
             return found if len(found) >= count else None
 
-        return self._wait(f"{count} runs of {dag_id}", runs, timeout)
+        return self.wait_for(f"{count} runs of {dag_id}", runs, timeout)
 
     def wait_for_task_state(
         self,
@@ -255,7 +255,25 @@ class RealAirflow:
             return now if now in wanted else None
 
         wish = f"{dag_id}.{name} to be {' or '.join(sorted(wanted))}"
-        return self._wait(wish, reached, timeout, about=(dag_id, run_id))
+        return self.wait_for(wish, reached, timeout, about=(dag_id, run_id))
+
+    def wait_for(
+        self,
+        wish: str,
+        look: Callable[[], Found | None],
+        timeout: float,
+        about: tuple[str, str] | None = None,
+    ) -> Found:
+        """Look again and again until something is found; say all that may explain why it is not."""
+        give_up = time.monotonic() + timeout
+        while not (found := look()):
+            for component in self._components:
+                if component.has_ended_by_itself:
+                    raise RuntimeError(f"Waiting for {wish}, {component.name} ended:\n{component.log_tail(40)}")
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"Waited {timeout:.0f} s for {wish}.\n{self.situation(*(about or ()))}")
+            time.sleep(0.2)
+        return found
 
     def situation(self, dag_id: str | None = None, run_id: str | None = None) -> str:
         """All that may explain why things do not go on: states and logs of a run, if given, and of each component."""
@@ -298,24 +316,6 @@ class RealAirflow:
             return False
         watched = {"metadatabase", "scheduler", "triggerer"} | ({"dag_processor"} if self.major >= 3 else set())
         return all(report.get(name) == "healthy" for name in watched)
-
-    def _wait(
-        self,
-        wish: str,
-        look: Callable[[], Found | None],
-        timeout: float,
-        about: tuple[str, str] | None = None,
-    ) -> Found:
-        """Look again and again until something is found; say all that may explain why it is not."""
-        give_up = time.monotonic() + timeout
-        while not (found := look()):
-            for component in self._components:
-                if component.has_ended_by_itself:
-                    raise RuntimeError(f"Waiting for {wish}, {component.name} ended:\n{component.log_tail(40)}")
-            if time.monotonic() > give_up:
-                raise TimeoutError(f"Waited {timeout:.0f} s for {wish}.\n{self.situation(*(about or ()))}")
-            time.sleep(0.2)
-        return found
 
 
 @contextlib.contextmanager

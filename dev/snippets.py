@@ -9,7 +9,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").glob("*.md")))
-TESTED_ELSEWHERE = frozenset({"testing.md"})
+TESTED_ELSEWHERE = frozenset({"tables.md", "testing.md"})
 """Documents whose blocks have tests of their own, beside what they tell of."""
 
 FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

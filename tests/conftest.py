@@ -44,6 +44,11 @@ TO_ONE_WORKER = {
 """Tests that share something costly, by the beginning of their ids: the longest that fits counts."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the number of waits in the test of many waits be chosen: each costs a third of a second in the end."""
+    parser.addoption("--waits", type=int, default=100, help="how many waits the test of many waits has")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
     """Let a run that is told to terminate end what its workers have started, and give them the time they need."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_tavus.api import errors
+from airflow_provider_tavus.api.json_text import read_json
 from airflow_provider_tavus.api.retry import retry_after_seconds
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def read_answer(call: Call[T], answer: Answer) -> T:
     if not 200 <= answer.status < 300:
         raise _error(call, answer)
     try:
-        return call.parse(_json(answer.body) if answer.body.strip() else None)
+        return call.parse(read_json(answer.body) if answer.body.strip() else None)
     except ValueError as reason:
         # The reason's own words can quote the body; its class and the size say enough.
         raise errors.UnreadableAnswerError(
@@ -111,7 +111,7 @@ def _reason(answer: Answer) -> str:
     if not 400 <= answer.status < 500:
         return ""
     try:
-        body = _json(answer.body)
+        body = read_json(answer.body)
     except ValueError:
         return ""
     words = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
@@ -128,23 +128,3 @@ def _fault(answer: Answer, reason: ValueError) -> str:
         cut_off = reason.pos >= len(reason.doc.rstrip()) or reason.msg.startswith("Unterminated")
         return f"the body is {'JSON that is cut off' if cut_off else 'no JSON'} ({size})"
     return f"the body is not the JSON that the API documents ({size})"
-
-
-def _json(body: bytes) -> Any:
-    # NaN and Infinity are no JSON, yet Python reads them, and no database stores them afterwards.
-    value = json.loads(body.decode("utf-8", "replace"), parse_constant=lambda _: None)
-    return _storable(value) if _MAY_BE_UNSTORABLE.search(body) else value
-
-
-_MAY_BE_UNSTORABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
-
-
-def _storable(value: Any) -> Any:
-    r"""Replace the escapes that JSON allows and neither UTF-8 nor PostgreSQL does: lone surrogates and ``\u0000``."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
-    return value

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
 from airflow_provider_tavus.api.answers import Answer, no_answer, read_answer
 from airflow_provider_tavus.api.errors import (
@@ -43,10 +43,18 @@ class AsyncTavusClient:
     :param settings: which account, and how to reach it.
     """
 
+    requests_sent = 0
+    """How many requests there were, with those that were repeated."""
+    bytes_received = 0
+    """How long the answers' bodies were, decompressed."""
+
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._retry = RetryPolicy(retries=settings.retries)
         self._tls = _tls_context(settings)
+        # As requests does: proxies of the environment count where the connection names none. Looked up once, as
+        # aiohttp would do it for each request, in a thread.
+        self._proxy = settings.proxy or select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
 
     async def send(self, call: Call[T], *, repeat: bool = True) -> T:
         """
@@ -55,9 +63,15 @@ class AsyncTavusClient:
         :param repeat: whether transient faults are ridden out here; False where the caller comes back anyway.
         :raises TavusError: the subclass says why.
         """
+        result, _ = await self.send_and_keep(call, repeat=repeat)
+        return result
+
+    async def send_and_keep(self, call: Call[T], *, repeat: bool = True) -> tuple[T, bytes]:
+        """Do what :meth:`send` does, and return the answer's body beside its result, as it was received."""
         for attempt in count(1):
             try:
-                return read_answer(call, await self._exchange(call))
+                answer = await self._exchange(call)
+                return read_answer(call, answer), answer.body
             except TavusError as error:
                 pause = self._retry.pause_before_retry(call, attempt, error) if repeat else None
                 if pause is None:
@@ -68,6 +82,7 @@ class AsyncTavusClient:
 
     async def _exchange(self, call: Call[Any]) -> Answer:
         settings = self._settings
+        self.requests_sent += 1
         try:
             async with self._session.request(
                 call.method,
@@ -76,10 +91,11 @@ class AsyncTavusClient:
                 json=call.body,
                 # aiohttp follows a redirect with our key in its headers, wherever it leads.
                 allow_redirects=False,
-                proxy=settings.proxy,
+                proxy=self._proxy,
                 ssl=self._tls,
             ) as response:
                 body = await response.read()
+                self.bytes_received += len(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             never_sent = isinstance(fault, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             raise no_answer(call, _kind(fault), fault, never_sent=never_sent) from None
@@ -94,8 +110,6 @@ class AsyncTavusClient:
             # An idle connection must be closed before its read time-out runs out: aiohttp 3.14.1 times the next
             # request on it out at once. Not longer than its own default, either.
             connector=aiohttp.TCPConnector(keepalive_timeout=min(15.0, settings.read_timeout / 2)),
-            # As requests does: proxies of the environment count where the connection names none.
-            trust_env=True,
             timeout=aiohttp.ClientTimeout(
                 total=settings.connect_timeout + settings.read_timeout,
                 sock_connect=settings.connect_timeout,

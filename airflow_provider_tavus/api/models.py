@@ -8,49 +8,20 @@ epoch numbers, events and turns without their usual fields (https://docs.tavus.i
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+from airflow_provider_tavus.api import lenient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def _text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    except (ValueError, OverflowError):
-        return None
-    return number if number is not None and math.isfinite(number) else None
-
-
-LATEST_EPOCH_SECONDS = 1e11
-"""An epoch above this (the year 5138) is in milliseconds."""
-
-
-def _moment(value: Any) -> datetime | None:
-    try:
-        if isinstance(value, str) and not _number(value):
-            moment = datetime.fromisoformat(value.strip())
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        if (epoch := _number(value)) is not None:
-            return datetime.fromtimestamp(epoch / 1000 if epoch > LATEST_EPOCH_SECONDS else epoch, UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
-    return None
-
-
-Text = Annotated[str | None, BeforeValidator(_text)]
-Number = Annotated[float | None, BeforeValidator(_number)]
-Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Text = Annotated[str | None, BeforeValidator(lenient.text)]
+Number = Annotated[float | None, BeforeValidator(lenient.number)]
+Moment = Annotated[datetime | None, BeforeValidator(lenient.moment)]
 
 
 class Received(BaseModel):
@@ -146,11 +117,15 @@ class ConversationPage(Received):
     A short page is no proof that it is the last: the order is undocumented and ``limit`` may be capped.
 
     :param rows: the conversations, without their events.
+    :param row_count: how many rows there were, with those that name no conversation.
     :param total_count: how many there are on all pages, if Tavus says.
     """
 
     rows: Annotated[list[Conversation], BeforeValidator(_rows)] = Field(validation_alias="data")
-    total_count: Annotated[int | None, BeforeValidator(_number)] = None
+    row_count: Annotated[int, BeforeValidator(lambda value: len(value) if isinstance(value, list) else 0)] = Field(
+        default=0, validation_alias="data"
+    )
+    total_count: Annotated[int | None, BeforeValidator(lenient.number)] = None
 
     @classmethod
     def from_json(cls, body: Any) -> ConversationPage:

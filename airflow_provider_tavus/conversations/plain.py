@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tavus.api.models import Turn
 from airflow_provider_tavus.conversations import events
 from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED
 from airflow_provider_tavus.conversations.times import iso
+from airflow_provider_tavus.conversations.turns import transcript
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from airflow_provider_tavus.api.models import Conversation, Event
+    from airflow_provider_tavus.api.models import Conversation, Event, Turn
 
 
 def as_plain(conversation: Conversation, *, include: Collection[str] = ()) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def as_plain(conversation: Conversation, *, include: Collection[str] = ()) -> di
         whoever reads them can enter the room or post in the user's name, so they are left out unless named.
     """
     ready = events.latest_event(conversation, events.TRANSCRIPTION_READY)
+    turns = transcript(conversation)
     plain = {
         "conversation_id": conversation.conversation_id,
         "conversation_name": conversation.conversation_name,
@@ -38,7 +39,7 @@ def as_plain(conversation: Conversation, *, include: Collection[str] = ()) -> di
         "updated_at": iso(conversation.updated_at),
         "ended_at": iso(events.ended_at(conversation)),
         "shutdown_reason": events.shutdown_reason(conversation),
-        "transcript": _transcript(ready),
+        "transcript": None if turns is None else [_turn(turn) for turn in turns],
         "events": None
         if conversation.events is None
         else [_event(event, without_transcript=event is ready) for event in conversation.events],
@@ -46,11 +47,6 @@ def as_plain(conversation: Conversation, *, include: Collection[str] = ()) -> di
     named = {name: getattr(conversation, name, None) for name in LEFT_OUT_UNLESS_NAMED.intersection(include)}
     beyond = conversation.model_extra or {}
     return plain | named | {name: beyond[name] for name in beyond if name not in LEFT_OUT_UNLESS_NAMED | plain.keys()}
-
-
-def _transcript(ready: Event | None) -> list[dict[str, Any]] | None:
-    turns = ready.properties.get("transcript") if ready else None
-    return [_turn(Turn.from_json(turn)) for turn in turns] if isinstance(turns, list) else None
 
 
 def _turn(turn: Turn) -> dict[str, Any]:

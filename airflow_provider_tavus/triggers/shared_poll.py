@@ -113,6 +113,7 @@ class SharedPoll:
         self._listing: asyncio.Task[None] | None = None
         self._next_list = 0.0
         self._list_failures = 0
+        self._list_is_too_long = False
         self._not_before = 0.0
         self._refusals = 0
         self._running: asyncio.Task[None] | None = None
@@ -160,6 +161,9 @@ class SharedPoll:
                 self._plan(watched, first_look)
         if not waiter.wait.undecided:
             waiter.over.set_result(None)
+        if self._list_is_too_long and len(self._active) > self._list.pages:
+            # It no longer is, for so many.
+            self._list_is_too_long, self._list_failures = False, 0
         if not self._list_failures:
             # It may be in more of a hurry than those for whom the list was to be asked next.
             self._next_list = min(self._next_list, self._clock.now() + self._tick)
@@ -285,7 +289,8 @@ class SharedPoll:
 
     @property
     def _list_is_cheaper(self) -> bool:
-        return len(self._active) > self._list.pages
+        # While it is done without, it is asked now and then whatever it may cost: it may have become shorter.
+        return len(self._active) > (1 if self._list_failures else self._list.pages)
 
     async def _ask_list(self, now: float) -> None:
         self._next_list = now + self._tick
@@ -297,10 +302,11 @@ class SharedPoll:
             return
         if not listed.complete:
             self._do_without_list("it has more pages than there are conversations waited for")
+            self._list_is_too_long = True
             return
         if self._list_failures:
             log.info("The list of active conversations is of use again.")
-        self._list_failures = 0
+        self._list_is_too_long, self._list_failures = False, 0
         have_left = []
         for conversation_id in self._active:
             watched = self._watched[conversation_id]

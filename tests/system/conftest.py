@@ -64,7 +64,8 @@ def airflow(
         "tavus_default": running_box.connection,
         "tavus_wrong_key": running_box.connection | {"password": "wrong-canary-key-5e0b"},
     }
-    with RealAirflow(
-        directory, dag_folders=folders, connections=connections, environment=statsd.airflow_settings
-    ) as running:
+    environment = statsd.airflow_settings | {
+        "AIRFLOW_VAR_TAVUS_DESTINATION": f"file://{tmp_path_factory.mktemp('destination')}"
+    }
+    with RealAirflow(directory, dag_folders=folders, connections=connections, environment=environment) as running:
         yield running

@@ -68,6 +68,21 @@ def test_gate(airflow: RealAirflow, box: BoxProcess) -> None:
 
 
 @pytest.mark.long
+def test_collect(airflow: RealAirflow, box: BoxProcess) -> None:
+    ids = [box.add("finished", created_at=box.now() - 7200) for _ in range(3)]
+
+    run_id = airflow.trigger("example_tavus_collect")
+    assert airflow.wait_for_run("example_tavus_collect", run_id) == "success"
+
+    certificate = airflow.xcom("example_tavus_collect", run_id, "collect")
+    assert certificate["complete"]
+    assert certificate["collected"] + certificate["already_had"] >= len(ids)
+    days = airflow.xcom("example_tavus_collect", run_id, "talk_by_day")
+    assert sum(day["calls"] for day in days) >= len(ids)
+    assert days[0]["user_talk_seconds"] > 0
+
+
+@pytest.mark.long
 def test_whole_life(airflow: RealAirflow, box: BoxProcess) -> None:
     run_id = airflow.trigger("example_tavus_whole_life", {"max_call_duration": 8})
     assert airflow.wait_for_run("example_tavus_whole_life", run_id) == "success"

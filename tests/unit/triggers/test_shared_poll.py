@@ -146,6 +146,23 @@ async def test_a_list_too_long_to_be_worth_it_is_not_read_to_its_end(box: TavusB
     assert box.count("list") <= 3 * 3
 
 
+async def test_a_list_that_was_too_long_for_a_few_is_asked_as_soon_as_there_are_many(box: TavusBox) -> None:
+    def wait_slowly_for(one: str) -> asyncio.Task[Any]:
+        return wait_for(one, poll_interval=1.0, next_look=time.time() + 1.0)
+
+    calls(box, 30, 60.0)
+    box.trouble("list_cap", limit=5)
+    few = calls(box, 3, 4.0)
+    waits = [wait_slowly_for(one) for one in few]
+    await asyncio.sleep(1.3)
+    many = calls(box, 30, 3.0)
+    waits += [wait_slowly_for(one) for one in many]
+    await asyncio.sleep(1.5)
+
+    assert not any(box.count("get", one) for one in many)
+    assert await ends(waits) == [("done", "ready")] * 33
+
+
 async def test_what_tavus_asks_of_one_is_obeyed_by_all(box: TavusBox) -> None:
     box.trouble(route="get", status=429, retry_after=1, times=1)
     box.trouble(route="list", status=500)

@@ -1,0 +1,180 @@
+"""Reads the conversations that are due, many at a time, and says what is to become of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from airflow_provider_tavus.api.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InvalidArgumentError,
+    OutOfCreditsError,
+    PermissionDeniedError,
+    TavusError,
+    UnknownConversationError,
+)
+from airflow_provider_tavus.collect.outcome import DELETED, UNUSABLE_ID, entry_of, entry_of_what_is_gone
+from airflow_provider_tavus.collect.writer import Collected
+from airflow_provider_tavus.conversations.privacy import RedactionError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airflow_provider_tavus.api.async_client import AsyncTavusClient
+    from airflow_provider_tavus.collect.entry import Entry
+    from airflow_provider_tavus.collect.index import Due, Index
+    from airflow_provider_tavus.collect.plan import Plan
+
+TAKEN_AT_A_TIME = 500
+NOBODY_GETS_THROUGH = (AuthenticationError, ConfigurationError, OutOfCreditsError, PermissionDeniedError)
+"""Errors that every other request would meet as well."""
+FAULTS_IN_A_ROW = 64
+"""After so many, a service is down, and asking on would only be more load on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToStore:
+    """A conversation that is to be stored, and what the ledger is to say of it then, but for the new hash."""
+
+    collected: Collected
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class AllRead:
+    """Nothing more of a partition is being read."""
+
+    partition: str
+
+
+class Reader:
+    """
+    Reads what is due.
+
+    :param client: sends the requests.
+    :param index: says what is due, and takes in what came of it.
+    :param clock: tells epoch seconds.
+    :param hand_over: takes what is to be stored; waits where storing cannot keep up.
+    """
+
+    def __init__(
+        self,
+        client: AsyncTavusClient,
+        index: Index,
+        plan: Plan,
+        *,
+        clock: Callable[[], float],
+        hand_over: Callable[[ToStore | AllRead], Awaitable[None]],
+    ) -> None:
+        self._client = client
+        self._index = index
+        self._plan = plan
+        self._clock = clock
+        self._hand_over = hand_over
+        self._taken: deque[Due] = deque()
+        self._in_flight: Counter[str] = Counter()
+        self._partition: str | None = None
+        self._faults_in_a_row = 0
+        self._gives_up = False
+        self.done = 0
+        """How many were read."""
+        self.first_failure: Exception | None = None
+        """What kept the first of them from being read or stored."""
+
+    async def read_all(self, listing: asyncio.Future[None], *, store_anyway: bool = False) -> None:
+        """
+        Read everything that is due.
+
+        :param listing: finished when no more can become due.
+        :param store_anyway: store also what the ledger says is stored already.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._plan.requests_in_flight):
+                tasks.create_task(self._read_on(listing, store_anyway))
+
+    def failed(self, error: Exception) -> None:
+        """Remember what went wrong first."""
+        self.first_failure = self.first_failure or error
+
+    async def _read_on(self, listing: asyncio.Future[None], store_anyway: bool) -> None:
+        while (due := await self._next(listing)) is not None:
+            to_store = await self._read(due, store_anyway)
+            if to_store is not None:
+                await self._hand_over(to_store)
+            self.done += 1
+            self._in_flight[due.partition] -= 1
+            await self._perhaps_all_read(due.partition)
+
+    async def _next(self, listing: asyncio.Future[None]) -> Due | None:
+        while not self._gives_up:
+            if not self._taken:
+                self._taken.extend(self._index.take_due(TAKEN_AT_A_TIME))
+            if self._taken:
+                due = self._taken.popleft()
+                self._in_flight[due.partition] += 1
+                before, self._partition = self._partition, due.partition
+                if before is not None:
+                    await self._perhaps_all_read(before)
+                return due
+            if listing.done():
+                return None
+            await asyncio.wait([listing])
+        return None
+
+    async def _perhaps_all_read(self, partition: str) -> None:
+        # They come in the order of their partitions, so one that others follow is over.
+        if partition != self._partition and not self._in_flight[partition]:
+            await self._hand_over(AllRead(partition))
+
+    async def _read(self, due: Due, store_anyway: bool) -> ToStore | None:
+        from airflow_provider_tavus.api.calls import get_conversation
+
+        try:
+            call = get_conversation(due.conversation_id, verbose=True)
+            conversation, body = await self._client.send_and_keep(call)
+        except InvalidArgumentError:
+            self._settle(due, entry_of_what_is_gone(due, UNUSABLE_ID, now=self._clock()))
+        except UnknownConversationError:
+            self._settle(due, entry_of_what_is_gone(due, DELETED, now=self._clock()))
+        except TavusError as error:
+            self._fail(due, error)
+            self._faults_in_a_row += 1
+            self._gives_up |= isinstance(error, NOBODY_GETS_THROUGH) or self._faults_in_a_row >= FAULTS_IN_A_ROW
+        else:
+            self._faults_in_a_row = 0
+            entry = entry_of(conversation, due, self._plan.wanted, now=self._clock())
+            if entry.state not in {"active", "pending"}:
+                return self._to_store(due, entry, body, store_anyway=store_anyway)
+            self._settle(due, entry)
+        return None
+
+    def _to_store(self, due: Due, entry: Entry, body: bytes, *, store_anyway: bool) -> ToStore | None:
+        assert entry.partition is not None
+        try:
+            prepared = self._plan.privacy.prepare(body)
+        except RedactionError as error:
+            self._fail(due, error)
+            return None
+        stored_at = due.entry.partition if due.entry and due.entry.sha256 else None
+        if stored_at == entry.partition and not store_anyway and entry.sha256 == sha256(prepared).hexdigest():
+            self._settle(due, entry)
+            return None
+        moved_from = stored_at if stored_at != entry.partition else None
+        return ToStore(Collected(due.conversation_id, entry.partition, prepared, moved_from), entry)
+
+    def _settle(self, due: Due, entry: Entry) -> None:
+        known = due.entry
+        had = known is not None and known.state == entry.state == "collected"
+        outcome = "already_had" if had else entry.state
+        if known is not None and known.as_json() == replace(entry, at=known.at).as_json():
+            self._index.settle_unchanged(due.conversation_id, outcome, entry.reason)
+        else:
+            self._index.settle([(entry, outcome)])
+
+    def _fail(self, due: Due, error: Exception) -> None:
+        self.failed(error)
+        self._index.settle_unchanged(due.conversation_id, "failed", type(error).__name__)

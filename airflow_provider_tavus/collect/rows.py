@@ -1,0 +1,174 @@
+"""
+What a conversation becomes in the three tables: one row in ``conversations``, one per turn, one per event.
+
+The classes below are the schema: their fields are the columns, in this order, and the types are read from them. A
+column of the type ``Any`` holds JSON. Null is what Tavus did not tell. What Tavus sends that has no column of its
+own stands in ``extra``. The tables grow without breaking anybody: a new column comes at the end, and none goes.
+"""
+
+from __future__ import annotations
+
+# msgspec looks at the annotations when the classes are made.
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import msgspec
+
+from airflow_provider_tavus.api.lenient import moment, number, text
+from airflow_provider_tavus.conversations import events as events_of
+from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED
+from airflow_provider_tavus.conversations.statistics import statistics
+from airflow_provider_tavus.conversations.turns import raw_transcript, words
+
+if TYPE_CHECKING:
+    from airflow_provider_tavus.api.models import Conversation
+
+
+Seconds = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
+"""A number that is one: the bounds shut out what a text such as "nan" could spell."""
+
+
+class Row(msgspec.Struct, gc=False):
+    """A row of any table; what it is not told is null."""
+
+    conversation_id: str = ""
+
+
+class ConversationRow(Row, gc=False):
+    """A row of the table ``conversations``; its numbers are those of :class:`.statistics.Statistics`."""
+
+    conversation_name: str | None = None
+    status: str | None = None
+    face_id: str | None = None
+    pal_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    ended_at: datetime | None = None
+    shutdown_reason: str | None = None
+    turns: int | None = None
+    user_turns: int | None = None
+    assistant_turns: int | None = None
+    user_talk_seconds: float | None = None
+    assistant_talk_seconds: float | None = None
+    user_talk_share: float | None = None
+    assistant_talk_share: float | None = None
+    longest_turn_seconds: float | None = None
+    longest_turn_role: str | None = None
+    silence_seconds: float | None = None
+    longest_silence_seconds: float | None = None
+    responses: int | None = None
+    response_latency_mean_seconds: float | None = None
+    response_latency_median_seconds: float | None = None
+    response_latency_max_seconds: float | None = None
+    extra: Any = None
+
+
+class TurnRow(Row, gc=False):
+    """A row of the table ``turns``: one turn of the latest transcript."""
+
+    turn_index: int = -1
+    role: str | None = None
+    content: str | None = None
+    timestamp: datetime | None = None
+    seconds_from_start: Seconds | None = None
+    duration: Seconds | None = None
+    inference_id: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: Any = None
+    extra: Any = None
+
+
+class EventRow(Row, gc=False):
+    """A row of the table ``events``; the transcript that became turns is not repeated in ``properties``."""
+
+    event_index: int = -1
+    event_type: str | None = None
+    timestamp: datetime | None = None
+    properties: Any = None
+    extra: Any = None
+
+
+class Rows(NamedTuple):
+    """The rows of one conversation, by table."""
+
+    conversations: list[ConversationRow]
+    turns: list[TurnRow]
+    events: list[EventRow]
+
+
+def rows_of(conversation: Conversation) -> Rows:
+    """Return the rows of a conversation that was read with ``verbose=true``; whatever is in it, this raises nothing."""
+    turns = turn_rows(conversation)
+    numbers = statistics(turns)
+    beyond = conversation.model_extra or {}
+    row = ConversationRow(
+        conversation_id=conversation.conversation_id,
+        conversation_name=conversation.conversation_name,
+        status=conversation.status,
+        face_id=conversation.face_id,
+        pal_id=conversation.pal_id,
+        created_at=conversation.created_at,
+        updated_at=conversation.updated_at,
+        ended_at=events_of.ended_at(conversation),
+        shutdown_reason=events_of.shutdown_reason(conversation),
+        **{name: getattr(numbers, name) for name in numbers.__slots__},
+        extra={name: beyond[name] for name in beyond if name not in _NOT_REPEATED} or None,
+    )
+    return Rows([row], turns or [], _events(conversation))
+
+
+_NOT_REPEATED = LEFT_OUT_UNLESS_NAMED | set(ConversationRow.__struct_fields__)
+_TURN_FIELDS = set(TurnRow.__struct_fields__) - {"conversation_id", "turn_index", "extra"}
+
+
+def turn_rows(conversation: Conversation) -> list[TurnRow] | None:
+    """Return the rows of a conversation's turns; None if it has no transcript."""
+    transcript = raw_transcript(conversation)
+    if transcript is None:
+        return None
+    try:
+        # All at once, and several times as fast, where every field is of a type that can be had for it.
+        rows = msgspec.convert(transcript, list[TurnRow], strict=False)
+    except msgspec.ValidationError:
+        rows = [_turn(turn) for turn in transcript]
+    for index, (row, turn) in enumerate(zip(rows, transcript, strict=True)):
+        row.conversation_id = conversation.conversation_id
+        row.turn_index = index
+        if row.timestamp is not None and row.timestamp.tzinfo is not UTC:
+            row.timestamp = moment(turn["timestamp"])
+        if isinstance(turn, dict) and not turn.keys() <= _TURN_FIELDS:
+            row.extra = {name: turn[name] for name in turn if name not in _TURN_FIELDS}
+    return rows
+
+
+def _turn(turn: Any) -> TurnRow:
+    """Read one turn; what is no object becomes a turn's content, so that no other turn moves."""
+    if not isinstance(turn, dict):
+        return TurnRow(content=words(turn))
+    return TurnRow(
+        role=text(turn.get("role")),
+        content=words(turn.get("content")),
+        timestamp=moment(turn.get("timestamp")),
+        seconds_from_start=number(turn.get("seconds_from_start")),
+        duration=number(turn.get("duration")),
+        inference_id=text(turn.get("inference_id")),
+        tool_call_id=text(turn.get("tool_call_id")),
+        tool_calls=turn.get("tool_calls"),
+    )
+
+
+def _events(conversation: Conversation) -> list[EventRow]:
+    ready = events_of.latest_event(conversation, events_of.TRANSCRIPTION_READY)
+    return [
+        EventRow(
+            conversation.conversation_id,
+            index,
+            event_type=event.event_type,
+            timestamp=event.timestamp,
+            properties={
+                name: value for name, value in event.properties.items() if event is not ready or name != "transcript"
+            },
+            extra={name: value for name, value in (event.model_extra or {}).items() if name != "webhook_url"} or None,
+        )
+        for index, event in enumerate(conversation.events or ())
+    ]

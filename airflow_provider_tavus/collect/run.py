@@ -1,0 +1,297 @@
+"""One run of the collection: read the list, read what is due, store it, and write down what was done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tavus.api.errors import TavusError
+from airflow_provider_tavus.collect.certificate import certify
+from airflow_provider_tavus.collect.copies import NoCopies
+from airflow_provider_tavus.collect.crawl import Crawl
+from airflow_provider_tavus.collect.entry import as_time
+from airflow_provider_tavus.collect.forget import partitions_with
+from airflow_provider_tavus.collect.index import Index
+from airflow_provider_tavus.collect.layout import RUNS
+from airflow_provider_tavus.collect.ledger import Ledger, Sweep
+from airflow_provider_tavus.collect.plan import Progress
+from airflow_provider_tavus.collect.reader import AllRead, Reader, ToStore
+from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.collect.writer import Writer
+from airflow_provider_tavus.collect.writer_process import WriterProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_tavus.api.async_client import AsyncTavusClient
+    from airflow_provider_tavus.api.models import ConversationPage
+    from airflow_provider_tavus.collect.certificate import Certificate
+    from airflow_provider_tavus.collect.copies import Copies
+    from airflow_provider_tavus.collect.crawl import Crawled
+    from airflow_provider_tavus.collect.plan import Plan
+    from airflow_provider_tavus.collect.writer import Collected
+
+ROWS_ASKED_FOR = 100
+"""What the vendor's own client asks for; Tavus may send fewer."""
+ENTRIES_IN_A_SEGMENT = 2000
+STORED_AT_A_TIME = 128
+FEW_TO_STORE = 32
+WAITS_FOR_MORE = 0.02
+"""Seconds."""
+MUCH_TO_STORE = 500
+"""Conversations from which on it pays to start a process that stores them."""
+TOMBSTONES_ARE_WATCHED = 86_400.0
+"""Seconds: a run that stores what was forgotten while it went on has ended by then."""
+WORDS_WITH_OTHERS = 5
+"""How often a run yields to others that overlap it and store something else, at most."""
+
+
+class CollectionRun:
+    """
+    One run.
+
+    :param client: reads from Tavus; inside its ``async with`` block.
+    :param store: the destination.
+    :param copies: takes what is stored, too.
+    :param clock: tells epoch seconds.
+    :param on_progress: called every ``progress_interval`` seconds while conversations are read.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: AsyncTavusClient,
+        store: Store,
+        plan: Plan,
+        copies: Copies | None = None,
+        clock: Callable[[], float] = time.time,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        progress_interval: float = 5.0,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._plan = plan
+        self._copies = copies or NoCopies()
+        self._clock = clock
+        self._on_progress = on_progress
+        self._progress_interval = progress_interval
+        self._started_at, self._began = clock(), time.monotonic()
+        self._run_id = uuid.uuid4().hex[:12]
+        self._index = Index(plan.shard, now=self._started_at)
+        self._ledger = Ledger(store, run_id=self._run_id, shard=plan.shard, clock=clock)
+        self._writer: Writer | WriterProcess | None = None
+        self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
+        self._crawled: Crawled | None = None
+        self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=2 * STORED_AT_A_TIME)
+        self._reader = Reader(client, self._index, plan, clock=clock, hand_over=self._to_store.put)
+        self._unfinished: set[str] = set()
+        self._partitions: set[str] = set()
+
+    @property
+    def failure(self) -> Exception | None:
+        """What kept the run from being complete, if anything did; of several the first."""
+        return self._reader.first_failure
+
+    async def run(self) -> Certificate:
+        """Do it, and return the certificate, which is at the destination as well."""
+        try:
+            await asyncio.to_thread(self._read_ledger)
+            listing = asyncio.create_task(self._read_list())
+            await self._collect(listing)
+            await self._agree_with_others()
+            self._index.note_who_is_on_the_list(sweep_was_complete=self._swept())
+            await self._save(sweep=self._swept() and self._last_sweep().order != "unknown")
+            await asyncio.to_thread(self._ledger.compact, self._index.all_entries)
+            certificate = self._certificate()
+            await asyncio.to_thread(self._write_certificate, certificate)
+            return certificate
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+            self._index.close()
+
+    def _read_ledger(self) -> None:
+        self._store.discard_unfinished()
+        for entries in self._ledger.read_new():
+            self._index.know(entries)
+
+    # Reading the list
+
+    async def _read_list(self) -> None:
+        last = self._ledger.last_sweep
+        try:
+            if last and last.order != "unknown" and self._started_at < last.at + self._plan.sweep_interval:
+                created_before = self._started_at - self._plan.lookback
+                self._crawled = await self._crawl.latest(last.order, created_before=created_before)
+            if self._crawled is None:
+                self._crawled = await self._crawl.sweep()
+        except TavusError as error:
+            # What it has shown so far is collected all the same.
+            self._reader.failed(error)
+
+    async def _read_page(self, number: int) -> ConversationPage:
+        from airflow_provider_tavus.api.calls import list_conversations
+
+        return await self._client.send(list_conversations(limit=ROWS_ASKED_FOR, page=number))
+
+    def _swept(self) -> bool:
+        return self._crawled is not None and self._crawled.full and self._crawled.complete
+
+    # Reading and storing conversations
+
+    async def _collect(self, listing: asyncio.Task[None], *, store_anyway: bool = False) -> None:
+        """
+        Read and store what is due.
+
+        :param listing: the reading of the list, which goes on meanwhile.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                reporting = tasks.create_task(self._report())
+                storing = tasks.create_task(self._store_all())
+                read_once = tasks.create_task(self._crawl.read_once.wait())
+                await asyncio.wait([listing, read_once], return_when=asyncio.FIRST_COMPLETED)
+                read_once.cancel()
+                self._index.mark_open_ones()
+                await self._reader.read_all(listing, store_anyway=store_anyway)
+                await self._to_store.put(None)
+                await storing
+                reporting.cancel()
+        except BaseExceptionGroup as faults:
+            raise _first(faults) from None
+        finally:
+            # It goes on only where reading was given up.
+            listing.cancel()
+            await asyncio.wait([listing])
+        if not listing.cancelled():
+            listing.result()
+
+    async def _store_all(self) -> None:
+        """Store what was read, partition by partition, and enter it in the ledger once its tables are written."""
+        over = False
+        while not over:
+            items = [await self._to_store.get()]
+            if isinstance(items[0], ToStore) and self._to_store.qsize() < FEW_TO_STORE:
+                # Some more at once cost less than one by one.
+                await asyncio.sleep(WAITS_FOR_MORE)
+            while not self._to_store.empty() and len(items) < STORED_AT_A_TIME:
+                items.append(self._to_store.get_nowait())
+            await self._store_raw([item for item in items if isinstance(item, ToStore)])
+            for item in items:
+                if isinstance(item, AllRead):
+                    await self._finish(item.partition)
+            over = None in items
+        for partition in sorted(self._unfinished):
+            await self._finish(partition)
+        await self._save()
+
+    async def _store_raw(self, batch: list[ToStore]) -> None:
+        if batch:
+            hashes = await asyncio.to_thread(self._take, [each.collected for each in batch])
+            self._copies.store([each.collected.body for each in batch])
+            entries = [replace(each.entry, sha256=sha256) for each, sha256 in zip(batch, hashes, strict=True)]
+            self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
+            self._unfinished |= {each.collected.partition for each in batch}
+
+    def _take(self, batch: list[Collected]) -> list[str]:
+        if self._writer is None:
+            self._writer = self._make_writer()
+        return self._writer.take(batch)
+
+    def _make_writer(self) -> Writer | WriterProcess:
+        plan = self._plan
+        settings: dict[str, Any] = {"shard": plan.shard, "formats": plan.formats, "renderings": plan.renderings}
+        # Only a local folder takes objects faster than one interpreter makes them.
+        if self._store.is_local and type(self._store) is Store and self._index.due() >= MUCH_TO_STORE:
+            with suppress(OSError):
+                return WriterProcess(self._store, **settings)
+        return Writer(self._store, **settings)
+
+    async def _finish(self, partition: str) -> None:
+        if partition in self._unfinished:
+            assert self._writer is not None
+            self._partitions |= await asyncio.to_thread(self._writer.finish, partition)
+            self._index.partition_is_finished(partition)
+            self._unfinished.remove(partition)
+        if self._index.unsaved() >= ENTRIES_IN_A_SEGMENT:
+            await self._save()
+
+    async def _save(self, *, sweep: bool = False) -> None:
+        """Write what the ledger can have."""
+        while (entries := self._index.take_entries_to_save(ENTRIES_IN_A_SEGMENT)) or sweep:
+            await asyncio.to_thread(self._ledger.write, entries, sweep=self._last_sweep() if sweep else None)
+            sweep = False
+
+    def _last_sweep(self) -> Sweep:
+        assert self._crawled is not None
+        return Sweep(self._started_at, self._crawled.order)
+
+    # Others that overlap
+
+    async def _agree_with_others(self) -> None:
+        """
+        Have the last word, or let others have it.
+
+        Two runs that store different bodies of one conversation have read it at different moments, and the older
+        body may have been stored last. Both write their segments before they look for the other's, so at least one
+        of them sees that it is not alone, and reads the conversation once more.
+        """
+        for _ in range(WORDS_WITH_OTHERS):
+            again = []
+            for entries in await asyncio.to_thread(list, self._ledger.read_new()):
+                again += [entry.conversation_id for entry in entries if self._index.stored_otherwise(entry)]
+                self._index.know(entries)
+            self._copies.forget(await asyncio.to_thread(self._keep_forgotten))
+            if not again:
+                return
+            self._index.call_for(again)
+            nothing_new = asyncio.create_task(asyncio.sleep(0))
+            await self._collect(nothing_new, store_anyway=True)
+
+    def _keep_forgotten(self) -> list[str]:
+        """Remove what a run has stored of those that were forgotten while it did; return all that were, lately."""
+        forgotten = self._index.forgotten_since(self._started_at - TOMBSTONES_ARE_WATCHED)
+        for conversation_id, partition in forgotten:
+            for each in partitions_with(self._store, conversation_id, [partition] if partition else None):
+                self._writer = self._writer or self._make_writer()
+                self._writer.remove(each, conversation_id)
+                self._partitions.add(each)
+            self._index.settle_unchanged(conversation_id, None, None)
+        return [conversation_id for conversation_id, _ in forgotten]
+
+    # What is left to say
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(self._progress_interval)
+            done = self._reader.done
+            self._on_progress(Progress(done, done + self._index.due(), time.monotonic() - self._began))
+
+    def _certificate(self) -> Certificate:
+        return certify(
+            self._index.counts(),
+            self._crawled,
+            run_id=self._run_id,
+            shard=str(self._plan.shard),
+            started_at=as_time(self._started_at),
+            finished_at=as_time(self._clock()),
+            seconds=round(time.monotonic() - self._began, 3),
+            partitions=sorted(self._partitions),
+            requests=self._client.requests_sent,
+            bytes=self._client.bytes_received,
+        )
+
+    def _write_certificate(self, certificate: Certificate) -> None:
+        content = json.dumps(certificate.as_plain(), indent=2).encode() + b"\n"
+        name = certificate.started_at.replace(":", "").replace("-", "")
+        self._store.write(f"{RUNS}/{name}-{self._run_id}.json", content)
+
+
+def _first(faults: BaseExceptionGroup[BaseException]) -> BaseException:
+    fault = faults.exceptions[0]
+    return _first(fault) if isinstance(fault, BaseExceptionGroup) else fault

@@ -1,0 +1,234 @@
+"""Puts conversations at the destination: a raw object each, and tables made of all raw objects of a date."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zlib
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import accumulate, chain
+from typing import IO, TYPE_CHECKING, TypeVar
+
+from airflow_provider_tavus.collect.formats import FORMATS, lines_of_tables, rendered
+from airflow_provider_tavus.collect.layout import raw_folder, raw_object, rendering_object, safe_name, table_object
+from airflow_provider_tavus.collect.tables import TABLES
+from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
+from airflow_provider_tavus.conversations.renderings.lines import Style
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from airflow_provider_tavus.collect.layout import Shard
+    from airflow_provider_tavus.collect.store import Store
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+UPLOADS_IN_FLIGHT = 32
+READ_AT_A_TIME = 64
+MOST_REBUILDS = 20
+SPOOL_FILES = 64
+SPOOL_BUFFER = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """
+    A conversation to be stored.
+
+    :param body: the raw object's bytes.
+    :param moved_from: the partition under which an earlier version is stored, if that is another one.
+    """
+
+    conversation_id: str
+    partition: str
+    body: bytes = field(repr=False)
+    moved_from: str | None = None
+
+
+class PartitionNeverRestsError(Exception):
+    """A partition was changed by others whenever it had just been written."""
+
+
+class Writer:
+    """
+    Writes to a destination. Used by one thread at a time.
+
+    :param store: the destination.
+    :param shard: whose table files are written.
+    :param formats: those that the tables are written in.
+    :param renderings: those that are stored of each conversation.
+    """
+
+    def __init__(self, store: Store, *, shard: Shard, formats: Sequence[str], renderings: Sequence[str] = ()) -> None:
+        self._store = store
+        self._shard = shard
+        self._formats = formats
+        self._renderings = renderings
+        self._spool = _Spool()
+        self._moved: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._pool = None if store.is_local else ThreadPoolExecutor(UPLOADS_IN_FLIGHT, "tavus-collect")
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._spool.close()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def take(self, batch: Sequence[Collected]) -> list[str]:
+        """
+        Store raw objects, and keep their rows aside until their partition is finished.
+
+        :return: the SHA-256 of each object's bytes, in hexadecimal.
+        """
+        self._each(self._store_one, batch)
+        for each in batch:
+            self._spool.put(each.partition, safe_name(each.conversation_id), lines_of_tables(each.body))
+            if each.moved_from is not None:
+                self._moved[each.partition].add((each.moved_from, each.conversation_id))
+        return [sha256(each.body).hexdigest() for each in batch]
+
+    def finish(self, partition: str) -> set[str]:
+        """Make the tables of a partition that has changed anew, and of those that it took from; return which."""
+        moved = self._moved.pop(partition, set())
+        self._each(lambda place: self._delete_one(*place), moved)
+        changed = {partition, *(earlier for earlier, _ in moved)}
+        for each in sorted(changed):
+            self._rebuild(each)
+        self._spool.drop(partition)
+        return changed
+
+    def remove(self, partition: str, conversation_id: str) -> None:
+        """Remove a conversation from a partition: its raw object, its renderings and its rows."""
+        self._spool.drop(partition)
+        self._delete_one(partition, conversation_id)
+        self._rebuild(partition)
+
+    def _store_one(self, collected: Collected) -> None:
+        self._store.write(raw_object(collected.partition, collected.conversation_id), collected.body)
+        if self._renderings:
+            for ending, text in rendered(collected.body, endings=self._renderings, style=Style()).items():
+                self._store.write(rendering_object(collected.partition, collected.conversation_id, ending), text)
+
+    def _delete_one(self, partition: str, conversation_id: str) -> None:
+        self._store.delete(raw_object(partition, conversation_id))
+        for ending in RENDERINGS:
+            self._store.delete(rendering_object(partition, conversation_id, ending))
+
+    def _rebuild(self, partition: str) -> None:
+        """
+        Write the tables of what is there, until they are of what is there.
+
+        Runs may overlap: whoever has written a partition looks again, and has to find the raw objects as they were
+        before. So the last to write it has seen them all.
+        """
+        for _ in range(MOST_REBUILDS):
+            before = self._raw_objects(partition)
+            try:
+                self._write_tables(partition, sorted(before))
+            except FileNotFoundError:
+                continue
+            if self._raw_objects(partition) == before:
+                return
+        raise PartitionNeverRestsError(f"The partition {partition} changes all the time: let fewer runs overlap.")
+
+    def _raw_objects(self, partition: str) -> dict[str, object]:
+        versions = self._store.versions(raw_folder(partition))
+        return {
+            name.removesuffix(".json"): version
+            for name, version in versions.items()
+            if name.endswith(".json") and self._shard.has_name(name.removesuffix(".json"))
+        }
+
+    def _write_tables(self, partition: str, names: Sequence[str]) -> None:
+        places = {
+            (table.name, form): table_object(table.name, partition, self._shard, form)
+            for table in TABLES
+            for form in self._formats
+        }
+        if not names:
+            self._each(self._store.delete, places.values())
+            return
+        with ExitStack() as files:
+            writers = [
+                [
+                    FORMATS[form](table, files.enter_context(self._store.writing(places[table.name, form])))
+                    for form in self._formats
+                ]
+                for table in TABLES
+            ]
+            for lines_of_tables in self._rows(partition, names):
+                for of_table, lines in zip(writers, lines_of_tables, strict=True):
+                    for writer in of_table:
+                        writer.write(lines)
+            for writer in chain.from_iterable(writers):
+                writer.close()
+
+    def _rows(self, partition: str, names: Sequence[str]) -> Iterator[Sequence[bytes]]:
+        for start in range(0, len(names), READ_AT_A_TIME):
+            some = names[start : start + READ_AT_A_TIME]
+            kept = self._spool.get(partition, some)
+            missing = [name for name in some if name not in kept]
+            bodies = self._each(lambda name: self._store.read(f"{raw_folder(partition)}/{name}.json"), missing)
+            kept |= {name: lines_of_tables(body) for name, body in zip(missing, bodies, strict=True)}
+            yield from (kept[name] for name in some)
+
+    def _each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        return list((self._pool.map if self._pool else map)(work, items))
+
+
+class _Spool:
+    """
+    Rows that wait for their partition to be finished, in private temporary files.
+
+    The files have no name, so that nothing of them is left behind, whatever happens. A partition always goes to the
+    same one, which goes when none of its partitions is waiting any more.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[int, IO[bytes]] = {}
+        self._ends: Counter[int] = Counter()
+        self._places: dict[str, dict[str, tuple[int, tuple[int, ...]]]] = {}
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def put(self, partition: str, name: str, rows: Sequence[bytes]) -> None:
+        number = self._number(partition)
+        file, place = self._file(number), self._ends[number]
+        for each in rows:
+            file.write(each)
+            self._ends[number] += len(each)
+        self._places.setdefault(partition, {})[name] = (place, tuple(map(len, rows)))
+
+    def get(self, partition: str, names: Sequence[str]) -> dict[str, Sequence[bytes]]:
+        places = self._places.get(partition, {})
+        file = self._file(self._number(partition))
+        file.flush()
+        return {name: _cut(file.fileno(), *places[name]) for name in names if name in places}
+
+    def drop(self, partition: str) -> None:
+        self._places.pop(partition, None)
+        number = self._number(partition)
+        if number in self._files and number not in map(self._number, self._places):
+            self._files.pop(number).close()
+            del self._ends[number]
+
+    def _file(self, number: int) -> IO[bytes]:
+        if number not in self._files:
+            self._files[number] = tempfile.TemporaryFile(prefix="tavus-", buffering=SPOOL_BUFFER)  # noqa: SIM115
+        return self._files[number]
+
+    @staticmethod
+    def _number(partition: str) -> int:
+        return zlib.crc32(partition.encode()) % SPOOL_FILES
+
+
+def _cut(descriptor: int, place: int, lengths: tuple[int, ...]) -> list[bytes]:
+    rows = os.pread(descriptor, sum(lengths), place)
+    return [rows[end - length : end] for length, end in zip(lengths, accumulate(lengths), strict=True)]

@@ -1,0 +1,148 @@
+"""Collections of a box into a folder, as tests drive them: with crashes and with others in between two writes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import IO, TYPE_CHECKING, Any
+
+from fsspec.implementations.local import LocalFileSystem
+
+from airflow_provider_tavus.api.async_client import AsyncTavusClient
+from airflow_provider_tavus.api.settings import ClientSettings
+from airflow_provider_tavus.collect.formats import lines_of_tables
+from airflow_provider_tavus.collect.outcome import Wanted
+from airflow_provider_tavus.collect.plan import Plan
+from airflow_provider_tavus.collect.run import CollectionRun
+from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.collect.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from airflow_provider_tavus.collect.certificate import Certificate
+    from airflow_provider_tavus.testing import TavusBox
+
+GRACE = 600.0
+SETTLE = 1800.0
+
+
+class Crash(Exception):  # noqa: N818 - not an error, but the end
+    """The process is dead from here on."""
+
+
+class InterruptedStore(Store):
+    """
+    A store that somebody interferes with.
+
+    :param crash_at: which write or deletion, counted from 1, and all after it, do not happen any more.
+    :param meanwhile: called right before the write or deletion number ``meanwhile_at``.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        crash_at: int | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+        meanwhile_at: int | None = None,
+    ) -> None:
+        super().__init__(LocalFileSystem(), str(root))
+        self.changes = 0
+        self._crash_at = crash_at
+        self._meanwhile, self._meanwhile_at = meanwhile, meanwhile_at
+
+    def write(self, name: str, content: bytes) -> None:
+        self._before_a_change()
+        super().write(name, content)
+
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        self._before_a_change()
+        return super().writing(name)
+
+    def _move(self, unfinished: str, name: str) -> None:
+        self._before_a_change()
+        super()._move(unfinished, name)
+
+    def delete(self, name: str) -> None:
+        self._before_a_change()
+        super().delete(name)
+
+    def _before_a_change(self) -> None:
+        self.changes += 1
+        if self._crash_at is not None and self.changes >= self._crash_at:
+            raise Crash
+        if self.changes == self._meanwhile_at:
+            self._meanwhile()
+
+
+def plan(**changes: Any) -> Plan:
+    wanted = Wanted(
+        wait_for=changes.pop("wait_for", ("application.transcription_ready",)),
+        grace_period=changes.pop("grace_period", GRACE),
+        settle_period=changes.pop("settle_period", SETTLE),
+    )
+    return Plan(wanted=wanted, **changes)
+
+
+def collect(box: TavusBox, root: Path | Store, *, retries: int = 1, **changes: Any) -> Certificate:
+    """Run one collection to its end, and hold its certificate to its sums."""
+    store = root if isinstance(root, Store) else InterruptedStore(root)
+    settings = ClientSettings(api_key=box.api_key, base_url=box.base_url, retries=retries)
+
+    async def run() -> Certificate:
+        async with AsyncTavusClient(settings) as client:
+            running = CollectionRun(client=client, store=store, plan=plan(**changes), clock=box.clock.now)
+            certificate = await running.run()
+            assert (running.failure is None) == (not certificate.failed and certificate.list_reading is not None)
+            return certificate
+
+    certificate = asyncio.run(run())
+    adds_up(certificate)
+    return certificate
+
+
+def adds_up(certificate: Certificate) -> None:
+    of_those_ended = certificate.collected + certificate.already_had + certificate.pending + certificate.forgotten
+    of_those_ended += sum(certificate.impossible.values()) + sum(certificate.failed.values())
+    assert certificate.ended == of_those_ended, certificate
+    assert certificate.complete == (
+        certificate.list_reading is not None and certificate.list_reading["complete"] and not certificate.failed
+    )
+
+
+def objects(root: Path, *, of_runs: bool = False) -> dict[str, bytes]:
+    """Every object of a destination; without what runs say of themselves, unless asked for."""
+    return {
+        str(file.relative_to(root)): file.read_bytes()
+        for file in sorted(root.rglob("*"))
+        if file.is_file() and (of_runs or not str(file.relative_to(root)).startswith("_"))
+    }
+
+
+def raw(root: Path) -> dict[str, Any]:
+    """Every raw object by the conversation's id; each is there once."""
+    found: dict[str, Any] = {}
+    for file in root.glob("raw/created=*/*.json"):
+        body = json.loads(file.read_bytes())
+        assert body["conversation_id"] not in found, "twice"
+        found[body["conversation_id"]] = body
+    return found
+
+
+def rows(root: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every row of a table with its partition."""
+    for file in sorted(root.glob(f"{name}/created=*/*.jsonl")):
+        for line in file.read_bytes().splitlines():
+            yield file.parent.name, json.loads(line)
+
+
+def tables_are_those_of_the_raw_objects(root: Path) -> None:
+    for partition in {file.parent.name for file in [*root.glob("raw/*/*"), *root.glob("conversations/*/*")]}:
+        bodies = [file.read_bytes() for file in sorted(root.glob(f"raw/{partition}/*.json"))]
+        for number, table in enumerate(TABLES):
+            expected = b"".join(lines_of_tables(body)[number] for body in bodies)
+            file = root / table.name / partition / "part-00000.jsonl"
+            assert (file.read_bytes() if file.exists() else b"") == expected, (partition, table.name)

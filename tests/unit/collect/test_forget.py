@@ -1,0 +1,130 @@
+"""What is forgotten is gone, wherever it was, whenever the process died, and whoever else was at work."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import collecting
+import pytest
+from collecting import Crash, InterruptedStore, collect
+
+from airflow_provider_tavus.collect.forget import Forgotten, forget
+from airflow_provider_tavus.collect.layout import Shard
+from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+SAID = "what somebody said 5e1f"
+
+
+@pytest.fixture
+def box() -> Iterator[TavusBox]:
+    with TavusBox.in_thread(clock=ManualClock(NOW)) as box:
+        yield box
+
+
+@pytest.fixture
+def which(box: TavusBox) -> str:
+    """The conversation to be forgotten; there are two others on the same date."""
+    for number in range(2):
+        box.add(Script.finished(), created_at=NOW - DAY - number)
+    return box.add(Script.finished(turns=(Turn("user", SAID, at=1.0),)), created_at=NOW - DAY)
+
+
+def is_gone(root: Path, which: str) -> bool:
+    """Tell whether its words are nowhere, and its id nowhere but in what runs say of themselves."""
+    words = collecting.objects(root, of_runs=True).values()
+    data = collecting.objects(root)
+    return not any(SAID.encode() in content for content in words) and not any(
+        which in name or which.encode() in content for name, content in data.items()
+    )
+
+
+def forget_it(box: TavusBox, root: Path, which: str, *, crash_at: int | None = None) -> Forgotten:
+    return forget(which, store=InterruptedStore(root, crash_at=crash_at), clock=box.clock.now)
+
+
+def test_nothing_is_left_but_its_id_and_the_record_and_it_does_not_come_back(
+    box: TavusBox, tmp_path: Path, which: str
+) -> None:
+    collect(box, tmp_path, renderings=("vtt", "md"))
+    assert not is_gone(tmp_path, which)
+
+    forgotten = forget_it(box, tmp_path, which)
+
+    assert is_gone(tmp_path, which)
+    assert {name.rsplit(".", 1)[-1] for name in forgotten.removed} == {"json", "vtt", "md"}
+    assert len(forgotten.rewritten) == 3
+    (record,) = tmp_path.glob("_runs/*forgotten.json")
+    assert json.loads(record.read_text()) == forgotten.as_plain()
+    for _ in range(2):
+        box.advance(2 * DAY)
+        certificate = collect(box, tmp_path, renderings=("vtt", "md"))
+        assert (certificate.forgotten, certificate.collected) == (1, 0)
+    assert is_gone(tmp_path, which)
+    assert len(collecting.raw(tmp_path)) == 2
+    collecting.tables_are_those_of_the_raw_objects(tmp_path)
+
+
+def test_what_was_never_collected_is_not_collected_later(box: TavusBox, tmp_path: Path, which: str) -> None:
+    assert forget_it(box, tmp_path, which).removed == []
+    assert collect(box, tmp_path).forgotten == 1
+    assert is_gone(tmp_path, which)
+
+
+def test_the_table_file_of_its_shard_is_written_anew(box: TavusBox, tmp_path: Path, which: str) -> None:
+    for index in range(3):
+        collect(box, tmp_path, shard=Shard(index, 3))
+    forget_it(box, tmp_path, which)
+    assert is_gone(tmp_path, which)
+    assert len(list(collecting.rows(tmp_path, "conversations"))) == 2
+
+
+def test_it_can_be_done_again_after_a_crash_anywhere(box: TavusBox, tmp_path: Path, which: str) -> None:
+    collect(box, tmp_path / "whole")
+    whole = InterruptedStore(tmp_path / "whole")
+    forget(which, store=whole, clock=box.clock.now)
+    for crash_at in range(1, whole.changes + 1):
+        root = tmp_path / str(crash_at)
+        collect(box, root)
+        with pytest.raises(Crash):
+            forget_it(box, root, which, crash_at=crash_at)
+        forget_it(box, root, which)
+        assert is_gone(root, which)
+        collecting.tables_are_those_of_the_raw_objects(root)
+
+
+def test_a_run_that_goes_on_meanwhile_does_not_keep_it(box: TavusBox, tmp_path: Path, which: str) -> None:
+    whole = InterruptedStore(tmp_path / "whole")
+    collect(box, whole)
+    # The last two changes are those of the certificate.
+    for at in range(1, whole.changes - 1):
+        root = tmp_path / str(at)
+
+        def meanwhile(root: Path = root) -> None:
+            forget_it(box, root, which)
+
+        collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=at))
+        assert is_gone(root, which), at
+        collecting.tables_are_those_of_the_raw_objects(root)
+
+
+def test_what_a_run_stored_before_it_crashed_is_removed_by_the_next_one(
+    box: TavusBox, tmp_path: Path, which: str
+) -> None:
+    def meanwhile() -> None:
+        forget_it(box, tmp_path, which)
+
+    with pytest.raises(Crash):
+        collect(box, InterruptedStore(tmp_path, meanwhile=meanwhile, meanwhile_at=1, crash_at=8))
+    assert not is_gone(tmp_path, which)
+
+    collect(box, tmp_path)
+
+    assert is_gone(tmp_path, which)
+    collecting.tables_are_those_of_the_raw_objects(tmp_path)

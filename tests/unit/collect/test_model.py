@@ -1,0 +1,179 @@
+"""Whatever the service, the process and other runs do: in the end the destination is the truth, once each."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import collecting
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+
+from airflow_provider_tavus.testing import ListView, ManualClock, Script, TavusBox, events
+from airflow_provider_tavus.testing.bodies import read_body
+
+START = 1_800_000_000.0
+HOUR = 3600.0
+
+SPELLINGS: list[dict[str, Any]] = [
+    {},
+    {"names": "new", "event_fractions": False},
+    {"list_times": False},
+    {"minimal": True},
+    {"minimal": True, "list_times": False},
+    {"event_order": "reversed", "reason_key": "reason"},
+]
+SCRIPTS = {
+    "usual": Script.finished(),
+    "before the end": Script.finished(transcript_delay=-1.0),
+    "late": Script.finished(transcript_delay=120.0),
+    "after its grace": Script.finished(transcript_delay=collecting.GRACE + 300.0),
+    "never": Script.finished(transcript_delay=None),
+    "twice": Script.finished(transcript_again=200.0),
+    "analysed later": Script.finished(further_events=(events.perception_analysis(after=180.0),)),
+    "recorded much later": Script.finished(further_events=(events.recording_ready(after=1500.0),)),
+    "nobody": Script.nobody_joined(),
+    "test mode": Script.test_mode(),
+    "going on": Script.active(),
+    "odd status": Script.finished(ended_status="error"),
+}
+FAULTS: list[dict[str, Any]] = [
+    {"kind": "answer", "status": 503},
+    {"kind": "answer", "status": 429, "retry_after": 0},
+    {"kind": "not_json"},
+    {"kind": "cut"},
+    {"kind": "reset"},
+]
+
+
+class Collections(RuleBasedStateMachine):
+    """A box, a destination, and whatever can happen to both."""
+
+    conversations = Bundle("conversations")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        self.box = self._stack.enter_context(TavusBox.in_thread(clock=ManualClock(START)))
+        self.root = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        self.removed: set[str] = set()
+
+    # The world
+
+    @rule(
+        target=conversations,
+        kind=st.sampled_from(sorted(SCRIPTS)),
+        spelling=st.sampled_from(SPELLINGS),
+        age=st.sampled_from([-120.0, 0.0, 30.0, 300.0, HOUR, 30 * HOUR, 240 * HOUR]),
+        count=st.sampled_from([1, 1, 1, 3, 25]),
+    )
+    def conversations_begin(self, kind: str, spelling: dict[str, Any], age: float, count: int) -> Any:
+        now, script = self.box.clock.now(), SCRIPTS[kind].but(**spelling)
+        return multiple(*(self.box.add(script, created_at=now - age - 7 * each) for each in range(count)))
+
+    @rule(seconds=st.sampled_from([1.0, 20.0, 90.0, 400.0, 2 * HOUR, 30 * HOUR]))
+    def time_passes(self, seconds: float) -> None:
+        self.box.advance(seconds)
+
+    @rule(which=conversations)
+    def one_ends(self, which: str) -> None:
+        if which not in self.removed:
+            self.box.end(which)
+
+    @rule(which=conversations)
+    def one_is_deleted_at_tavus(self, which: str) -> None:
+        if which not in self.removed:
+            self.box.remove(which)
+            self.removed.add(which)
+
+    @rule(
+        order=st.sampled_from(["newest", "oldest", "random", "shuffled"]),
+        cap=st.sampled_from([None, 3, 10]),
+        lag=st.sampled_from([0.0, 0.0, 60.0]),
+    )
+    def the_list_is_shown_otherwise(self, order: Any, cap: int | None, lag: float) -> None:
+        self.box.account.list_view = ListView(order=order, limit_cap=cap, lag=lag)
+
+    @rule(fault=st.sampled_from(FAULTS), route=st.sampled_from(["list", "get", None]), after=st.integers(0, 6))
+    def the_service_has_a_fault(self, fault: dict[str, Any], route: str | None, after: int) -> None:
+        self.box.trouble(**fault, route=route, after=after, times=1)
+
+    @rule(after=st.integers(0, 4), come=st.integers(0, 2), finish=st.integers(0, 2))
+    def pages_shift_while_they_are_read(self, after: int, come: int, finish: int) -> None:
+        self.box.trouble("list_churn", come=come, finish=finish, after=after, times=3)
+
+    # Runs
+
+    @rule(sweep=st.booleans())
+    def a_run(self, sweep: bool) -> None:
+        self._collect(sweep=sweep)
+
+    @rule(crash_at=st.integers(1, 60), sweep=st.booleans())
+    def a_run_that_crashes(self, crash_at: int, sweep: bool) -> None:
+        with suppress(collecting.Crash):
+            self._collect(sweep=sweep, crash_at=crash_at)
+
+    @rule(at=st.integers(1, 40), seconds=st.sampled_from([0.0, 30.0, 150.0, HOUR]), sweep=st.booleans())
+    def a_run_with_another_one_in_the_middle_of_it(self, at: int, seconds: float, sweep: bool) -> None:
+        def meanwhile() -> None:
+            self.box.advance(seconds)
+            self.box.add(Script.finished(), created_at=self.box.clock.now() - 100.0)
+            self._collect(sweep=sweep)
+
+        self._collect(sweep=True, meanwhile=meanwhile, meanwhile_at=at)
+
+    def _collect(self, *, sweep: bool, **interrupted: Any) -> Any:
+        store = collecting.InterruptedStore(self.root, **interrupted)
+        return collecting.collect(self.box, store, retries=0, sweep_interval=0.0 if sweep else 86_400.0, lookback=HOUR)
+
+    @invariant()
+    def every_object_is_whole_and_there_once(self) -> None:
+        collecting.raw(self.root)
+
+    def teardown(self) -> None:
+        try:
+            self.box.stop_troubles()
+            self.box.account.list_view = ListView()
+            # Where nothing tells when a conversation ended, its periods count from the first look.
+            for _ in range(2):
+                self.box.advance(2 * collecting.SETTLE)
+                certificate = self._collect(sweep=True)
+            self._the_destination_is_the_truth()
+            self._the_certificate_is_the_truth(certificate)
+            before = collecting.objects(self.root)
+            again = self._collect(sweep=True)
+            assert again.collected == 0
+            assert collecting.objects(self.root) == before
+        finally:
+            self._stack.close()
+
+    def _the_destination_is_the_truth(self) -> None:
+        now = self.box.clock.now()
+        stored = collecting.raw(self.root)
+        truth = {each.conversation_id: each for each in self.box.world if each.created_at <= now}
+        over = {each: read_body(it, now, verbose=True) for each, it in truth.items() if it.is_over(now)}
+        assert {each: stored.get(each) for each in over} == over
+        # What was deleted at Tavus after it was collected stays; of nothing else is there anything.
+        assert stored.keys() - over.keys() <= self.removed
+        collecting.tables_are_those_of_the_raw_objects(self.root)
+
+    def _the_certificate_is_the_truth(self, certificate: Any) -> None:
+        now = self.box.clock.now()
+        there = [each for each in self.box.world if each.created_at <= now]
+        assert certificate.complete
+        assert certificate.listed == len(there)
+        assert certificate.ended >= sum(each.is_over(now) for each in there)
+        assert certificate.pending == 0
+
+
+TestCollections = Collections.TestCase
+TestCollections.settings = settings(
+    max_examples=25,
+    stateful_step_count=18,
+    suppress_health_check=list(HealthCheck),
+    deadline=None,
+    phases=[Phase.reuse, Phase.generate],
+)

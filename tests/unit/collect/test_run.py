@@ -1,0 +1,428 @@
+"""One run after another, beside another, and after a crash: nothing is lost, nothing is there twice."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import collecting
+import pytest
+from collecting import GRACE, SETTLE, Crash, InterruptedStore, collect
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_tavus.collect import ledger, run
+from airflow_provider_tavus.collect.layout import Shard
+from airflow_provider_tavus.collect.ledger import ShardCountError, UnreadableLedgerError
+from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.collect.writer_process import WriterProcess
+from airflow_provider_tavus.conversations.privacy import Privacy
+from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, drawn_script, events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+HOUR = 3600.0
+
+
+@pytest.fixture
+def box() -> Iterator[TavusBox]:
+    with TavusBox.in_thread(clock=ManualClock(NOW)) as box:
+        yield box
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "destination"
+
+
+def add(box: TavusBox, count: int, script: Script | None = None, *, ago: float = 2 * DAY) -> list[str]:
+    """Add conversations that began some time ago, an hour between one and the next."""
+    return [box.add(script or Script.finished(), created_at=box.clock.now() - ago - i * HOUR) for i in range(count)]
+
+
+def entries(root: Path) -> dict[str, dict[str, Any]]:
+    """What the ledger says of each conversation."""
+    lines = [
+        json.loads(line) for segment in (root / "_ledger").iterdir() for line in segment.read_text().splitlines()[1:]
+    ]
+    return {line["conversation_id"]: line for line in sorted(lines, key=lambda line: line["at"])}
+
+
+def test_every_ended_conversation_is_stored_once_as_it_was_received(box: TavusBox, root: Path) -> None:
+    for seed in range(60):
+        box.add(drawn_script(seed), created_at=NOW - 3 * DAY + seed * HOUR)
+    going_on = box.add(Script.active())
+
+    certificate = collect(box, root)
+
+    stored = collecting.raw(root)
+    assert certificate.complete
+    assert len(stored) == certificate.ended == 60
+    assert going_on not in stored
+    some_id = next(iter(stored))
+    (file,) = root.glob(f"raw/*/{some_id}.json")
+    assert file.read_bytes() == _as_received(box, some_id)
+    collecting.tables_are_those_of_the_raw_objects(root)
+
+
+def _as_received(box: TavusBox, conversation_id: str) -> bytes:
+    import requests
+
+    url = f"{box.base_url}/v2/conversations/{conversation_id}?verbose=true"
+    return requests.get(url, headers={"x-api-key": box.api_key}, timeout=10).content
+
+
+def test_a_second_run_with_nothing_new_asks_for_one_page_and_changes_nothing(box: TavusBox, root: Path) -> None:
+    add(box, 250)
+    collect(box, root)
+    before = collecting.objects(root)
+    ledger_before = sorted((root / "_ledger").iterdir())
+    box.forget_requests()
+
+    certificate = collect(box, root)
+
+    assert box.count() == certificate.requests == 1
+    assert (certificate.collected, certificate.already_had, certificate.complete) == (0, 100, True)
+    assert certificate.states == {"collected": 250}
+    assert collecting.objects(root) == before
+    assert sorted((root / "_ledger").iterdir()) == ledger_before
+
+
+def test_a_sweep_is_made_when_its_interval_is_over(box: TavusBox, root: Path) -> None:
+    ids = add(box, 250)
+    collect(box, root, sweep_interval=DAY)
+    box.remove(ids[-1])
+    assert not collect(box, root, sweep_interval=DAY).list_reading["full"]  # type: ignore[index]
+    box.advance(DAY)
+
+    certificate = collect(box, root, sweep_interval=DAY)
+
+    assert certificate.list_reading is not None
+    assert (certificate.list_reading["full"], certificate.listed) == (True, 249)
+    assert ids[-1] in collecting.raw(root), "what was collected stays when it is deleted at Tavus"
+
+
+def test_what_is_not_complete_stays_pending_until_it_is(box: TavusBox, root: Path) -> None:
+    late = box.add(Script.finished(seconds=60, transcript_delay=300))
+    box.advance(100)
+    assert collect(box, root).pending == 1
+    assert not collecting.raw(root)
+    box.advance(300)
+
+    certificate = collect(box, root)
+
+    assert (certificate.pending, certificate.collected) == (0, 1)
+    assert late in collecting.raw(root)
+    assert certificate.states == {"collected": 1}
+
+
+def test_what_never_comes_is_impossible_with_why_and_what_there_is_is_stored(box: TavusBox, root: Path) -> None:
+    ids = [*add(box, 1, Script.test_mode()), *add(box, 2, Script.nobody_joined())]
+
+    certificate = collect(box, root)
+
+    assert certificate.impossible == {"test_mode": 1, "nobody_joined": 2}
+    assert certificate.complete
+    assert collecting.raw(root).keys() == set(ids)
+    assert entries(root)[ids[1]]["missing"] == ["application.transcription_ready"]
+
+
+def test_what_comes_after_the_grace_period_is_collected_all_the_same(box: TavusBox, root: Path) -> None:
+    late = box.add(Script.finished(seconds=60, transcript_delay=GRACE + 900))
+    box.advance(60 + GRACE)
+    assert collect(box, root).impossible == {"not_in_time": 1}
+    box.advance(1000)
+
+    assert collect(box, root).collected == 1
+    assert json.dumps(collecting.raw(root)[late]).count("transcription_ready") == 1
+
+
+@pytest.mark.parametrize("list_times", [True, False], ids=["told by the list", "not told by the list"])
+def test_what_came_after_collection_is_collected_again(box: TavusBox, root: Path, list_times: bool) -> None:
+    script = Script.finished(seconds=60, further_events=(events.perception_analysis(after=900),), list_times=list_times)
+    which = box.add(script)
+    box.advance(120)
+    collect(box, root)
+    box.advance(SETTLE)
+
+    assert collect(box, root).collected == 1
+    assert "perception_analysis" in json.dumps(collecting.raw(root)[which])
+    box.forget_requests()
+    collect(box, root)
+    assert box.count("get") == 0
+
+
+def test_further_events_are_waited_for_if_they_are_wanted(box: TavusBox, root: Path) -> None:
+    wanted = ("application.transcription_ready", "application.perception_analysis")
+    box.add(Script.finished(seconds=60, further_events=(events.perception_analysis(after=180),)))
+    box.advance(120)
+    assert collect(box, root, wait_for=wanted).pending == 1
+    box.advance(180)
+    assert collect(box, root, wait_for=wanted).collected == 1
+
+
+def test_a_pending_one_that_is_deleted_at_tavus_is_impossible(box: TavusBox, root: Path) -> None:
+    which = box.add(Script.finished(seconds=60, transcript_delay=300))
+    box.advance(100)
+    collect(box, root)
+    box.remove(which)
+
+    certificate = collect(box, root)
+
+    assert certificate.impossible == {"deleted": 1}
+    assert certificate.states == {"impossible": 1}
+
+
+def test_those_that_another_accounts_key_does_not_find_are_found_again_with_the_right_one(
+    box: TavusBox, root: Path
+) -> None:
+    box.add(Script.finished(seconds=60, transcript_delay=300))
+    box.advance(100)
+    collect(box, root)
+    with TavusBox.in_thread(clock=box.clock) as another_account:
+        assert collect(another_account, root).impossible == {"deleted": 1}
+    box.advance(300)
+    assert collect(box, root).collected == 1
+
+
+def test_a_call_that_outlasts_every_look_back_is_collected_when_it_ends(box: TavusBox, root: Path) -> None:
+    long_call = box.add(Script.finished(seconds=20 * HOUR))
+    add(box, 120, ago=DAY)
+    collect(box, root)
+    box.advance(21 * HOUR)
+    # So that it lies beyond the first page.
+    add(box, 120, ago=HOUR / 2)
+
+    certificate = collect(box, root, lookback=0.0, sweep_interval=10 * DAY)
+
+    assert long_call in collecting.raw(root)
+    assert certificate.complete
+
+
+class TestFailures:
+    def test_one_that_cannot_be_read_fails_alone_and_comes_with_the_next_run(self, box: TavusBox, root: Path) -> None:
+        ids = add(box, 20)
+        box.trouble(status=500, route="get", conversation_id=ids[7], times=2)
+
+        certificate = collect(box, root)
+
+        assert certificate.failed == {"ServerError": 1}
+        assert (certificate.collected, certificate.complete) == (19, False)
+        assert ids[7] not in collecting.raw(root)
+        assert collect(box, root).collected == 1
+
+    def test_what_the_list_showed_before_it_failed_is_collected(self, box: TavusBox, root: Path) -> None:
+        add(box, 150)
+        box.trouble(status=500, route="list", after=1)
+
+        certificate = collect(box, root)
+
+        assert (certificate.collected, certificate.complete, certificate.list_reading) == (100, False, None)
+
+    def test_a_refused_key_ends_the_run_at_once(self, box: TavusBox, root: Path) -> None:
+        add(box, 90)
+        box.trouble(status=401, route="get", after=10)
+
+        certificate = collect(box, root, requests_in_flight=4)
+
+        assert certificate.collected == 10
+        assert sum(certificate.failed.values()) == 80
+        assert box.count("get") <= 10 + 4
+        box.stop_troubles()
+        assert collect(box, root).collected == 80
+
+    def test_a_service_that_is_down_is_not_asked_for_each_of_many(self, box: TavusBox, root: Path) -> None:
+        add(box, 300)
+        box.trouble(status=500, route="get")
+        collect(box, root, retries=0)
+        assert box.count("get") < 64 + 32
+
+    def test_an_id_that_cannot_be_asked_for_costs_no_other(self, box: TavusBox, root: Path) -> None:
+        add(box, 3)
+        box.add(Script.finished(), conversation_id="two words", created_at=NOW - DAY)
+        certificate = collect(box, root)
+        assert (certificate.collected, certificate.impossible) == (3, {"unusable_id": 1})
+
+    def test_what_cannot_be_redacted_is_not_stored_at_all(self, box: TavusBox, root: Path) -> None:
+        ids = add(box, 3)
+
+        def redact(conversation: dict[str, Any]) -> dict[str, Any]:
+            if conversation["conversation_id"] == ids[1]:
+                raise ValueError(f"what somebody said: {conversation}")
+            return conversation
+
+        certificate = collect(box, root, privacy=Privacy(redact=redact))
+
+        assert certificate.failed == {"RedactionError": 1}
+        assert collecting.raw(root).keys() == {ids[0], ids[2]}
+
+    def test_a_ledger_that_cannot_be_read_is_named_and_nothing_is_changed(self, box: TavusBox, root: Path) -> None:
+        add(box, 3)
+        collect(box, root)
+        (segment,) = (root / "_ledger").iterdir()
+        segment.write_bytes(segment.read_bytes()[:-20])
+        before = collecting.objects(root, of_runs=True)
+
+        with pytest.raises(UnreadableLedgerError, match=segment.name):
+            collect(box, root)
+        assert collecting.objects(root, of_runs=True) == before
+
+
+class TestCrashes:
+    def test_a_crash_before_any_change_and_a_retry_leave_the_same_bytes(self, box: TavusBox, tmp_path: Path) -> None:
+        add(box, 4, ago=DAY)
+        add(box, 2, Script.nobody_joined(list_times=False))
+        whole = InterruptedStore(tmp_path / "whole")
+        collect(box, whole)
+        expected = collecting.objects(tmp_path / "whole")
+
+        for crash_at in range(1, whole.changes + 1):
+            root = tmp_path / str(crash_at)
+            with pytest.raises(Crash):
+                collect(box, InterruptedStore(root, crash_at=crash_at))
+            certificate = collect(box, root)
+            assert certificate.complete
+            assert collecting.objects(root) == expected, crash_at
+            collecting.tables_are_those_of_the_raw_objects(root)
+
+    def test_a_crash_before_any_change_of_making_the_ledger_one_loses_nothing(
+        self, box: TavusBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ledger, "MOST_SEGMENTS", 3)
+
+        def history(root: Path, **interrupted: Any) -> int:
+            for script in (Script.finished(), Script.test_mode(), Script.active()):
+                add(box, 2, script, ago=HOUR)
+                collect(box, root, sweep_interval=0.0)
+            add(box, 1, ago=HOUR)
+            store = InterruptedStore(root, **interrupted)
+            with suppress(Crash):
+                collect(box, store, sweep_interval=0.0)
+            return store.changes
+
+        changes = history(tmp_path / "whole")
+        assert len(list((tmp_path / "whole" / "_ledger").iterdir())) == 1
+        for crash_at in range(changes - 8, changes + 1):
+            root = tmp_path / str(crash_at)
+            history(root, crash_at=crash_at)
+            after = collect(box, root)
+            assert after.collected <= 1
+            assert after.states == collect(box, tmp_path / "whole").states
+
+
+class TestOverlap:
+    def test_another_run_in_the_middle_leaves_everything_once_wherever_the_middle_is(
+        self, box: TavusBox, tmp_path: Path
+    ) -> None:
+        ids = add(box, 3, ago=DAY)
+        alone = InterruptedStore(tmp_path / "alone")
+        collect(box, alone)
+
+        for at in range(1, alone.changes + 1):
+            root, new = tmp_path / str(at), f"cnew{at}"
+
+            def meanwhile(root: Path = root, new: str = new) -> None:
+                box.add(Script.finished(), created_at=box.clock.now() - DAY, conversation_id=new)
+                collect(box, root)
+
+            collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=at))
+
+            assert collecting.raw(root).keys() == {*ids, new}
+            collecting.tables_are_those_of_the_raw_objects(root)
+            box.remove(new)
+
+    def test_an_older_body_that_is_stored_after_a_newer_one_is_put_right(self, box: TavusBox, root: Path) -> None:
+        script = Script.finished(seconds=60, further_events=(events.recording_ready(after=300),), list_times=False)
+        which = box.add(script)
+        box.advance(120)
+
+        def meanwhile() -> None:
+            box.advance(300)
+            collect(box, root)
+
+        # The first change is that of the raw object: it has been read, and is not yet stored.
+        collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=1))
+
+        assert "recording_ready" in json.dumps(collecting.raw(root)[which])
+        collecting.tables_are_those_of_the_raw_objects(root)
+
+
+def test_much_is_stored_by_a_process_of_its_own_in_the_same_bytes(
+    box: TavusBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(box, 40)
+    add(box, 5, Script.nobody_joined(list_times=False))
+    collect(box, tmp_path / "here")
+    started: list[bool] = []
+
+    class Noticed(WriterProcess):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            started.append(True)
+            super().__init__(*arguments, **settings)
+
+    monkeypatch.setattr(run, "MUCH_TO_STORE", 0)
+    monkeypatch.setattr(run, "WriterProcess", Noticed)
+    collect(box, Store(LocalFileSystem(), str(tmp_path / "there")))
+
+    assert started
+    assert collecting.objects(tmp_path / "there") == collecting.objects(tmp_path / "here")
+
+
+def test_shards_share_the_work_and_write_no_object_twice(box: TavusBox, root: Path) -> None:
+    ids = add(box, 40)
+    written: list[set[str]] = []
+    for index in range(3):
+        before = collecting.objects(root)
+        certificate = collect(box, root, shard=Shard(index, 3))
+        assert certificate.complete
+        after = collecting.objects(root)
+        assert before.items() <= after.items()
+        written.append(after.keys() - before.keys())
+
+    assert collecting.raw(root).keys() == set(ids)
+    assert sorted(row["conversation_id"] for _, row in collecting.rows(root, "conversations")) == sorted(ids)
+    assert all(written)
+    assert box.count("get") == 40
+
+
+def test_another_number_of_shards_is_refused_before_anything_is_asked_or_changed(box: TavusBox, root: Path) -> None:
+    add(box, 3)
+    collect(box, root)
+    before, asked = collecting.objects(root, of_runs=True), box.count()
+    with pytest.raises(ShardCountError, match="in 1 shards, not in 2"):
+        collect(box, root, shard=Shard(0, 2))
+    assert collecting.objects(root, of_runs=True) == before
+    assert box.count() == asked
+
+
+def test_any_file_system_will_do(box: TavusBox) -> None:
+    ids = add(box, 30)
+    memory = MemoryFileSystem()
+    store = Store(memory, "/tavus-collection")
+    try:
+        assert collect(box, store).collected == 30
+        assert collect(box, store).collected == 0
+        assert len(memory.glob("/tavus-collection/raw/*/*.json")) == len(ids)
+    finally:
+        memory.rm("/tavus-collection", recursive=True)
+
+
+@pytest.mark.parametrize(
+    "conversation_id", ["c/../../x", "C1", "c%41", "con.json", "ü" * 80, "c" * 300, "-", ".hidden"]
+)
+def test_any_id_has_a_safe_name_of_its_own(box: TavusBox, root: Path, conversation_id: str) -> None:
+    ids = {conversation_id, conversation_id.lower(), conversation_id.lower() + "~"}
+    for each in ids:
+        box.add(Script.finished(), conversation_id=each, created_at=NOW - DAY)
+
+    collect(box, root)
+
+    assert collecting.raw(root).keys() == ids
+    names = [file.name for file in root.glob("raw/*/*")]
+    assert len({name.lower() for name in names}) == len(ids)
+    assert all(file.parent.parent.parent == root for file in root.glob("raw/**/*.json"))

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowOptionalProviderFeatureException,
+    Asset,
+    ObjectStoragePath,
+)
+
+from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator, CollectionFailedError
+from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
+from airflow_provider_tavus.testing import Script, TavusBox, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("connect")
+
+SAID = "what somebody said 5e1f"
+
+
+class TaskInstance:
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+class OutletEvents:
+    """Airflow's accessor, as far as the operator uses it; a real one is in the system tests."""
+
+    def __init__(self) -> None:
+        self.added: list[tuple[str, Any, dict[str, Any]]] = []
+
+    def __getitem__(self, alias: Any) -> Any:
+        outlet = self
+
+        class Accessor:
+            def add(self, asset: Any, extra: dict[str, Any]) -> None:
+                outlet.added.append((alias.name, asset, extra))
+
+        return Accessor()
+
+
+@pytest.fixture
+def context() -> dict[str, Any]:
+    return {"ti": TaskInstance(), "outlet_events": OutletEvents()}
+
+
+@pytest.fixture
+def collect(tmp_path: Path, context: dict[str, Any]) -> Callable[..., dict[str, Any]]:
+    def run(**arguments: Any) -> dict[str, Any]:
+        arguments = {"destination": f"file://{tmp_path}/lake"} | arguments
+        operator = CollectConversationsOperator(task_id="collect", **arguments)
+        return operator.execute(context)  # type: ignore[arg-type]
+
+    return run
+
+
+@pytest.fixture
+def ids(box: TavusBox) -> list[str]:
+    turns = (Turn("user", SAID, at=1.0),)
+    script = Script.finished(turns=turns)
+    return [box.add(script, created_at=time.time() - 7200 - i) for i in range(5)]
+
+
+def test_the_result_is_the_certificate_and_the_data_is_at_the_destination(
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
+) -> None:
+    certificate = collect(renderings=["vtt"])
+
+    assert (certificate["collected"], certificate["ended"], certificate["complete"]) == (5, 5, True)
+    assert json.loads(json.dumps(certificate)) == certificate
+    lake = tmp_path / "lake"
+    assert {file.stem for file in lake.glob("raw/*/*.json")} == set(ids)
+    assert {file.stem for file in lake.glob("renderings/*/*.vtt")} == set(ids)
+    assert sum(SAID in line for file in lake.glob("turns/*/*.jsonl") for line in file.read_text().splitlines()) == 5
+    (run,) = lake.glob("_runs/*.json")
+    assert json.loads(run.read_text()) == certificate
+
+
+def test_tables_come_as_parquet_if_asked_for(
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="checked in the environment of `make test` alone")
+    collect(formats=["parquet"])
+    (file,) = (tmp_path / "lake").glob("conversations/*/*.parquet")
+    assert set(parquet.read_table(file, partitioning=None).column("conversation_id").to_pylist()) == set(ids)
+    assert not list((tmp_path / "lake").glob("conversations/*/*.jsonl"))
+
+
+def test_parquet_without_pyarrow_fails_before_anything_is_asked(
+    collect: Callable[..., dict[str, Any]], box: TavusBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(AirflowOptionalProviderFeatureException, match=r"install airflow-provider-tavus\[parquet\]"):
+        collect(formats=["jsonl", "parquet"])
+    assert box.count() == 0
+
+
+def test_a_path_object_is_as_good_as_its_text(
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
+) -> None:
+    assert collect(destination=ObjectStoragePath(f"file://{tmp_path}/elsewhere"))["collected"] == len(ids)
+    assert list((tmp_path / "elsewhere").glob("raw/*/*.json"))
+
+
+def test_no_word_of_a_transcript_reaches_xcom_or_log(
+    collect: Callable[..., dict[str, Any]],
+    ids: list[str],
+    box: TavusBox,
+    context: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    box.trouble("cut", conversation_id=ids[0])
+    with pytest.raises(CollectionFailedError) as failure:
+        collect()
+    # Newer Airflows write what a task logs straight to its output.
+    logged = caplog.text + capsys.readouterr().out
+    told = f"{failure.value!s}{failure.value!r}{context['ti'].xcoms}{logged}"
+    assert "4 collected" in logged
+    assert SAID not in told
+    assert box.api_key not in told
+
+
+def test_what_failed_fails_the_task_after_everything_else_was_stored(
+    collect: Callable[..., dict[str, Any]], ids: list[str], box: TavusBox, context: dict[str, Any]
+) -> None:
+    box.trouble(status=500, conversation_id=ids[2])
+
+    with pytest.raises(CollectionFailedError, match="1 conversations could not be collected"):
+        collect()
+
+    certificate = context["ti"].xcoms["return_value"]
+    assert (certificate["collected"], certificate["failed"]) == (4, {"ServerError": 1})
+    box.stop_troubles()
+    assert collect()["collected"] == 1
+
+
+def test_a_refused_key_is_not_retried_by_airflow(
+    collect: Callable[..., dict[str, Any]], ids: list[str], box: TavusBox
+) -> None:
+    box.trouble(status=401)
+    with pytest.raises(AirflowFailException):
+        collect()
+
+
+def test_an_asset_gets_an_event_only_when_something_arrived(
+    collect: Callable[..., dict[str, Any]], ids: list[str], context: dict[str, Any]
+) -> None:
+    asset = Asset("file://lake/tavus")
+    collect(asset=asset)
+    collect(asset=asset)
+
+    ((_, of, extra),) = context["outlet_events"].added
+    assert of == asset
+    assert extra["collected"] == len(ids)
+    assert extra["partitions"] == sorted(extra["partitions"])
+    assert extra["partitions"]
+
+
+def test_what_is_left_out_and_redacted_is_in_no_byte_of_the_destination(
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
+) -> None:
+    def redact(conversation: dict[str, Any]) -> dict[str, Any]:
+        redacted: dict[str, Any] = json.loads(json.dumps(conversation).replace(SAID, "[redacted]"))
+        return redacted
+
+    collect(redact=redact, leave_out=["conversation_url"], renderings=["vtt", "srt", "md", "txt"])
+
+    objects = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    assert any(b"[redacted]" in content for content in objects)
+    assert not any(SAID.encode() in content or b"tavus.daily.co" in content for content in objects)
+
+
+def test_conversations_are_written_into_a_database_as_well_and_forgotten_there_too(
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "archive.db"
+    monkeypatch.setenv("AIRFLOW_CONN_ARCHIVE", json.dumps({"conn_type": "sqlite", "host": str(file)}))
+    pytest.importorskip("airflow.providers.sqlite", reason="the provider of SQLite is not installed")
+
+    def said() -> set[str]:
+        with closing(sqlite3.connect(file)) as database:
+            return {
+                row[0] for row in database.execute("SELECT conversation_id FROM tavus_turns WHERE content = ?", (SAID,))
+            }
+
+    collect(sql_conn_id="archive")
+    assert said() == set(ids)
+    forget = ForgetConversationOperator(
+        task_id="forget", conversation_id=ids[0], destination=f"file://{tmp_path}/lake", sql_conn_id="archive"
+    )
+    forget.execute({})
+    collect(sql_conn_id="archive")
+    assert said() == set(ids[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"formats": "jsonl"}, "formats must be a list"),
+        ({"formats": ["csv"]}, "csv"),
+        ({"renderings": ["pdf"]}, "pdf"),
+        ({"wait_for": "application.transcription_ready"}, "must be lists"),
+        ({"lookback": -1}, "cannot be negative"),
+        ({"requests_in_flight": 0}, "1 or more"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        CollectConversationsOperator(task_id="collect", destination="file:///lake", **arguments)
