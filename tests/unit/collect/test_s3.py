@@ -1,0 +1,95 @@
+"""The destination is a bucket of a real S3 server, spoken to over HTTP."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from collecting import collect
+from ports import free_ports
+
+from airflow_provider_tavus.collect.forget import forget
+from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.testing import ManualClock, Script, TavusBox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+s3fs = pytest.importorskip("s3fs", reason="checked in the environment of `make test` alone")
+pytest.importorskip("moto", reason="checked in the environment of `make test` alone")
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+STARTS_WITHIN = 60.0
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A server of S3, as a process of its own."""
+    (port,) = free_ports(1)
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            deadline = time.monotonic() + STARTS_WITHIN
+            while time.monotonic() < deadline:
+                with suppress(OSError), urllib.request.urlopen(address):
+                    break
+                time.sleep(0.1)
+            yield address
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def bucket(address: str) -> Any:
+    bucket = s3fs.S3FileSystem(key="key", secret="secret", endpoint_url=address)
+    bucket.mkdir("lake")
+    yield bucket
+    bucket.rm("lake", recursive=True)
+
+
+@pytest.fixture
+def box() -> Iterator[TavusBox]:
+    with TavusBox.in_thread(clock=ManualClock(NOW)) as box:
+        yield box
+
+
+def objects(bucket: Any) -> dict[str, bytes]:
+    bucket.invalidate_cache()
+    return {
+        name.removeprefix("lake/tavus/"): bucket.cat_file(name)
+        for name in bucket.find("lake/tavus")
+        if "/_" not in name
+    }
+
+
+def test_a_bucket_is_filled_once_and_forgets(box: TavusBox, bucket: Any) -> None:
+    ids = [box.add(Script.finished(), created_at=NOW - DAY - number * 3600) for number in range(30)]
+    store = Store(bucket, "lake/tavus")
+
+    assert collect(box, store, renderings=("vtt",)).collected == len(ids)
+    first = objects(bucket)
+    stored = {json.loads(content)["conversation_id"] for name, content in first.items() if name.startswith("raw/")}
+    rows = [
+        line for name, content in first.items() if name.startswith("conversations/") for line in content.splitlines()
+    ]
+    assert stored == set(ids)
+    assert sorted(json.loads(row)["conversation_id"] for row in rows) == sorted(ids)
+
+    box.forget_requests()
+    assert collect(box, store, renderings=("vtt",)).collected == 0
+    assert objects(bucket) == first
+
+    # A run that reads back what earlier runs have stored.
+    late = box.add(Script.finished(), created_at=NOW - DAY - 1800)
+    assert collect(box, store).collected == 1
+    assert box.count("get") == 1
+    forget(late, store=store, clock=box.clock.now)
+    assert objects(bucket) == first
