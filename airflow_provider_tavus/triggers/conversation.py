@@ -109,8 +109,8 @@ class ConversationTrigger(BaseTrigger):
                 raise
             await carry_out(wait, fresh_settings, time.time(), tell)
 
-    def _first_look(self, schedule: Schedule, now: float) -> float:
-        return now if self.next_look is None else schedule.look_after_a_move(self.next_look, now)
+    def _first_look(self, schedule: Schedule, now: float) -> float | None:
+        return None if self.next_look is None else schedule.look_after_a_move(self.next_look, now)
 
     def _wait(self) -> Wait:
         return Wait(

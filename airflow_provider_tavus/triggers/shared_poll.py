@@ -120,11 +120,11 @@ class SharedPoll:
 
     # -- taking part ---------------------------------------------------------------------------------------------
 
-    async def carry_out(self, wait: Wait, first_look: float, tell: Callable[[str], object]) -> None:
+    async def carry_out(self, wait: Wait, first_look: float | None, tell: Callable[[str], object]) -> None:
         """
         Return once every conversation of ``wait`` has its verdict, or its time is up.
 
-        :param first_look: epoch seconds before which not to look.
+        :param first_look: epoch seconds before which not to look; None if nobody has looked yet.
         :param tell: called with a sentence for each change that is seen.
         :raises TavusError: if waiting cannot cure it.
         """
@@ -141,24 +141,21 @@ class SharedPoll:
             self._leave(waiter)
             metrics.a_wait_is_over()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no wait takes part."""
-        return not self._waiters
-
-    def _join(self, waiter: Waiter, first_look: float) -> None:
+    def _join(self, waiter: Waiter, first_look: float | None) -> None:
+        interval = waiter.wait.schedule.interval
+        # Whom nobody has looked at yet is read, whatever the list says; else the last look was one interval before.
+        looked_at = -math.inf if first_look is None else first_look - interval
+        due = self._clock.now() if first_look is None else first_look
         self._waiters.add(waiter)
-        self._intervals[waiter.wait.schedule.interval] += 1
+        self._intervals[interval] += 1
         for conversation_id in waiter.wait.undecided:
             watched = self._watched.get(conversation_id)
             if watched is None:
-                # Whoever joins has looked one interval before its first look here.
-                looked_at = first_look - waiter.wait.schedule.interval
                 watched = self._watched[conversation_id] = Watched(conversation_id, looked_at, looked_at)
                 self._active.add(conversation_id)
             watched.waiters.add(waiter)
-            if first_look < watched.due and watched.due != READING:
-                self._plan(watched, first_look)
+            if due < watched.due and watched.due != READING:
+                self._plan(watched, due)
         if not waiter.wait.undecided:
             waiter.over.set_result(None)
         if self._list_is_too_long and len(self._active) > self._list.pages:
@@ -423,34 +420,42 @@ class SharedPoll:
             self._not_before = max(self._not_before, now + pause)
 
 
-_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientSettings, asyncio.Task[SharedPoll]]]
+@dataclass(eq=False, slots=True)
+class Shared:
+    """A poll that is open, or about to be, and how many waits take part or are about to."""
+
+    opening: asyncio.Task[SharedPoll]
+    users: int = 0
+
+
+_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientSettings, Shared]]
 _polls = WeakKeyDictionary()
 """Keyed by the account itself and not by a connection's id: teams never mix, and a rotated key is another poll."""
 
 
-async def carry_out(wait: Wait, settings: ClientSettings, first_look: float, tell: Callable[[str], object]) -> None:
+async def carry_out(
+    wait: Wait, settings: ClientSettings, first_look: float | None, tell: Callable[[str], object]
+) -> None:
     """
     Carry out ``wait`` together with all others of the same account in this event loop.
 
-    :param first_look: epoch seconds before which not to look.
+    :param first_look: epoch seconds before which not to look; None if nobody has looked yet.
     :param tell: called with a sentence for each change that is seen.
     :raises TavusError: if waiting cannot cure it.
     """
     polls = _polls.setdefault(asyncio.get_running_loop(), {})
     if settings not in polls:
-        polls[settings] = asyncio.create_task(_open_poll(settings), context=Context())
-    opening = polls[settings]
+        polls[settings] = Shared(asyncio.create_task(_open_poll(settings), context=Context()))
+    shared = polls[settings]
+    shared.users += 1
     try:
         # Shielded: others wait for the same one.
-        poll = await asyncio.shield(opening)
+        poll = await asyncio.shield(shared.opening)
         await poll.carry_out(wait, first_look, tell)
     finally:
-        if polls.get(settings) is opening and opening.done() and not _is_used(opening):
+        shared.users -= 1
+        if not shared.users and polls.get(settings) is shared:
             del polls[settings]
-
-
-def _is_used(opening: asyncio.Task[SharedPoll]) -> bool:
-    return not opening.cancelled() and opening.exception() is None and not opening.result().is_idle
 
 
 async def _open_poll(settings: ClientSettings) -> SharedPoll:

@@ -67,6 +67,27 @@ async def test_the_list_stands_in_for_the_reads_of_all_who_are_on_it(box: TavusB
     assert box.count("get") <= 60 + 5
 
 
+async def test_whom_nobody_has_looked_at_yet_is_read_although_the_list_has_it(box: TavusBox) -> None:
+    ids = calls(box, 20, 60.0)
+    waits = [wait_for(one, next_look=None) for one in ids]
+    await asyncio.sleep(5 * INTERVAL)
+
+    assert [box.count("get", one) for one in ids] == [1] * 20
+    for wait in waits:
+        wait.cancel()
+
+
+async def test_waits_that_are_cancelled_while_the_poll_is_opened_leave_nothing_behind(box: TavusBox) -> None:
+    waits = [wait_for(one) for one in calls(box, 3, 60.0)]
+    while not shared_poll._polls.get(asyncio.get_running_loop()):  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+    assert shared_poll._polls[asyncio.get_running_loop()] == {}
+
+
 async def test_a_wait_alone_is_read_by_itself(box: TavusBox) -> None:
     (one,) = calls(box, 1, 0.5)
 
