@@ -35,9 +35,9 @@ EVERYTHING = [
     ids=lambda block: block.name,
 )
 def test_a_documented_dag_runs_as_it_stands(block: Block, airflow: RealAirflow, box: BoxProcess) -> None:
+    done = box.add({"name": "finished", "further_events": EVERYTHING}, created_at=box.now() - 3600)
     for dag_id in block.scheduled_dags:
         airflow.unpause(dag_id)
-    done = box.add({"name": "finished", "further_events": EVERYTHING}, created_at=box.now() - 3600)
     conf = {"conversation_ids": [done]} if '"conversation_ids"' in block.text else {"conversation_id": done}
 
     runs = [(dag_id, airflow.trigger(dag_id, conf)) for dag_id in block.dags]
