@@ -99,6 +99,7 @@ def test_whole_life(airflow: RealAirflow, box: BoxProcess) -> None:
     run_id = airflow.trigger("example_tavus_forget")
     assert airflow.wait_for_run("example_tavus_forget", run_id) == "success"
 
-    deleted = airflow.xcom("example_tavus_forget", run_id, "delete")
-    assert [(one["conversation_id"], one["outcome"]) for one in deleted] == [(old, "deleted")]
-    assert {conversation_id, somebody_elses} <= {row["conversation_id"] for row in box.rows()}
+    # Its own schedule may have been quicker than the run that was asked for.
+    left = {row["conversation_id"] for row in box.rows()}
+    assert old not in left
+    assert {conversation_id, somebody_elses} <= left

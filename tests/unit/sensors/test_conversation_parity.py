@@ -283,8 +283,8 @@ def test_backoff_doubles_the_pauses(mode: str, box: TavusBox, carry_out: Callabl
 
     carry_out(mode, conversation_id="c1", poke_interval=0.1, timeout=1.6, exponential_backoff=True)
 
-    # At 0, 0.1, 0.3, 0.7, 1.5 and, the rest of the time being short, 1.6.
-    assert box.count("get") in {5, 6}
+    # At 0, 0.1, 0.3, 0.7, 1.5 and, the rest of the time being short, 1.6; without backoff it would be 17 times.
+    assert 4 <= box.count("get") <= 6
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -293,8 +293,8 @@ def test_max_wait_caps_the_backoff(mode: str, box: TavusBox, carry_out: Callable
 
     carry_out(mode, conversation_id="c1", poke_interval=0.1, timeout=1.6, exponential_backoff=True, max_wait=0.2)
 
-    # At 0, 0.1, 0.3, 0.5, ... 1.5 and 1.6 or 1.7.
-    assert 8 <= box.count("get") <= 10
+    # At 0, 0.1, 0.3, 0.5, ... 1.5 and 1.6 or 1.7; a busy machine may miss one.
+    assert 7 <= box.count("get") <= 10
 
 
 @pytest.mark.parametrize("mode", MODES)
