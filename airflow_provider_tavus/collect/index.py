@@ -127,7 +127,8 @@ class Index:
                 """
                 INSERT INTO conversations (id, mine, entry, state, at, updated_at, look_again_at, partition, listed,
                                            reason, expected)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                VALUES (:id, :mine, :entry, :state, :at, :updated_at, :look_again_at, :partition, :listed, :reason,
+                        :expected)
                 ON CONFLICT (id) DO UPDATE SET
                     entry = excluded.entry, state = excluded.state, at = excluded.at, listed = excluded.listed,
                     updated_at = excluded.updated_at, look_again_at = excluded.look_again_at,
@@ -336,14 +337,15 @@ class Index:
         return Counts(listed, ended, outcomes, dict(states))
 
     def _replace(self, entry: Entry, *, unsaved: int, outcome: str | None = None) -> None:
-        values = self._columns(entry)
         self._database.execute(
             """
-            UPDATE conversations SET mine = ?2, entry = ?3, state = ?4, at = ?5, updated_at = ?6, look_again_at = ?7,
-                partition = ?8, listed = ?9, reason = ?10, expected = ?11, unsaved = ?12,
-                outcome = COALESCE(?13, outcome), why = CASE WHEN ?13 IS NULL THEN why ELSE ?10 END WHERE id = ?1
+            UPDATE conversations SET mine = :mine, entry = :entry, state = :state, at = :at, updated_at = :updated_at,
+                look_again_at = :look_again_at, partition = :partition, listed = :listed, reason = :reason,
+                expected = :expected, unsaved = :unsaved, outcome = COALESCE(:outcome, outcome),
+                why = CASE WHEN :outcome IS NULL THEN why ELSE :reason END
+            WHERE id = :id
             """,
-            (*values, unsaved, outcome),
+            self._columns(entry) | {"unsaved": unsaved, "outcome": outcome},
         )
 
     def _some(self, query: str) -> Iterator[list[tuple[Any, ...]]]:
@@ -364,20 +366,20 @@ class Index:
             )
         }
 
-    def _columns(self, entry: Entry) -> tuple[object, ...]:
-        return (
-            entry.conversation_id,
-            self._shard.has(entry.conversation_id),
-            _ENCODE(entry.as_json()),
-            entry.state,
-            entry.at,
-            entry.updated_at,
-            entry.look_again_at,
-            entry.partition,
-            entry.listed,
-            entry.reason,
-            _expected(entry.partition),
-        )
+    def _columns(self, entry: Entry) -> dict[str, object]:
+        return {
+            "id": entry.conversation_id,
+            "mine": self._shard.has(entry.conversation_id),
+            "entry": _ENCODE(entry.as_json()),
+            "state": entry.state,
+            "at": entry.at,
+            "updated_at": entry.updated_at,
+            "look_again_at": entry.look_again_at,
+            "partition": entry.partition,
+            "listed": entry.listed,
+            "reason": entry.reason,
+            "expected": _expected(entry.partition),
+        }
 
     def _count(self, condition: str, *values: object) -> int:
         (count,) = self._database.execute(f"SELECT COUNT(*) FROM conversations WHERE {condition}", values).fetchone()  # noqa: S608
