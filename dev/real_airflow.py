@@ -26,6 +26,7 @@ from airflow_database import AirflowDatabase, instance_name
 from airflow_rest import AirflowRest
 from airflow_settings import AIRFLOW_2_WEBSERVER, settings
 from component import Component, stop
+from packaging.version import Version
 from ports import free_ports
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class RealAirflow:
         self.home = directory.absolute()
         self.version = version("apache-airflow")
         self.major = int(self.version.partition(".")[0])
-        self.keeps_task_state = self.starts_from_trigger = tuple(map(int, self.version.split(".")[:2])) >= (3, 3)
+        release = Version(self.version).release
+        self.keeps_task_state = self.starts_from_trigger = release >= (3, 3)
+        # Though they have retries left: https://github.com/apache/airflow/pull/55767
+        self.retries_killed_tasks = not (3, 0) <= release < (3, 1, 2)
         self.logs_dir = self.home / "logs"
         self.component_logs = self.home / "components"
         self.database = AirflowDatabase(self.home / "airflow.db")

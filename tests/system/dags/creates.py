@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,30 +19,54 @@ CONNECTION = "{{ dag_run.conf.get('tavus_conn_id', 'tavus_default') }}"
 RETRIES: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=1)}
 
 
-class DyingOperator(CreateConversationOperator):
-    """An operator whose worker dies in its first try, when Tavus has answered and nobody has read it yet."""
+class StrickenOperator(CreateConversationOperator):
+    """An operator that something befalls in its first try, when Tavus has answered and nobody has read it yet."""
 
     def execute(self, context: Any) -> Any:
-        """Die as a process that is out of memory does."""
+        """Create the conversation, unless the first try does not come so far."""
         from airflow_provider_tavus.api.client import TavusClient
 
         exchange = TavusClient._exchange
 
-        def dying_exchange(client: TavusClient, call: Any) -> Any:
+        def stricken_exchange(client: TavusClient, call: Any) -> Any:
             answer = exchange(client, call)
             if context["ti"].try_number == 1 and not call.repeatable:
-                os.kill(os.getpid(), signal.SIGKILL)
+                self.blow()
             return answer
 
-        TavusClient._exchange = dying_exchange  # type: ignore[method-assign, assignment]
+        TavusClient._exchange = stricken_exchange  # type: ignore[method-assign, assignment]
         return super().execute(context)
+
+    def blow(self) -> None:
+        """What befalls it."""
+        raise NotImplementedError
+
+
+class DyingOperator(StrickenOperator):
+    """Its process dies, as one that takes too much memory does."""
+
+    def blow(self) -> None:
+        """Die."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class HangingOperator(StrickenOperator):
+    """It hangs, for the test to kill all that runs around it."""
+
+    def blow(self) -> None:
+        """Hang."""
+        time.sleep(600)
 
 
 with DAG(dag_id="creates", start_date=START, schedule=None, default_args=RETRIES):
     CreateConversationOperator(task_id="create", pal_id=PAL, tavus_conn_id=CONNECTION, conversation_name="A call")
 
 with DAG(dag_id="creates_in_a_dying_worker", start_date=START, schedule=None, default_args=RETRIES):
-    DyingOperator(task_id="create", pal_id=PAL)
+    # Long enough for somebody to clear the task where Airflow does not retry it.
+    DyingOperator(task_id="create", pal_id=PAL, properties={"max_call_duration": 180})
+
+with DAG(dag_id="creates_and_hangs", start_date=START, schedule=None, default_args=RETRIES):
+    HangingOperator(task_id="create", pal_id=PAL, properties={"max_call_duration": 180})
 
 with DAG(dag_id="creates_and_waits", start_date=START, schedule=None, default_args=RETRIES):
     CreateConversationOperator(
