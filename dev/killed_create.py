@@ -1,7 +1,8 @@
 """
 A process that carries on a task that creates a conversation, and kills itself at its n-th point.
 
-Points are before and after each request, each await, each pause, each write to the task state store and each XCom.
+Points are before and after each request, each pause, each write to the task state store and each XCom, and before each
+step of the event loop: so wherever a coroutine awaits something that is not there yet.
 """
 
 from __future__ import annotations
@@ -53,6 +54,13 @@ class Fate:
         self.passed += 1
         if self.passed == self.point:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def before(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        def struck(*args: Any, **kwargs: Any) -> Any:
+            self.strike()
+            return work(*args, **kwargs)
+
+        return struck
 
     def around(self, work: Callable[..., Any]) -> Callable[..., Any]:
         def struck(*args: Any, **kwargs: Any) -> Any:
@@ -179,7 +187,7 @@ class Process:
     def _let_fate_in(self, fate: Fate) -> None:
         TavusClient._exchange = fate.around(TavusClient._exchange)  # type: ignore[method-assign]
         AsyncTavusClient._exchange = fate.around_await(AsyncTavusClient._exchange)  # type: ignore[method-assign]
-        asyncio.sleep = fate.around_await(asyncio.sleep)
+        asyncio.Handle._run = fate.before(asyncio.Handle._run)  # type: ignore[method-assign]
         time.sleep = fate.around(time.sleep)
         Store.set = fate.around(Store.set)  # type: ignore[method-assign]
         TaskInstance.xcom_push = fate.around(TaskInstance.xcom_push)  # type: ignore[method-assign]
