@@ -78,6 +78,8 @@ class ListConversationsOperator(BaseOperator):
         super().__init__(**kwargs)
         if returns not in {"ids", "rows"}:
             raise ValueError(f"returns must be 'ids' or 'rows', not {returns!r}.")
+        if isinstance(max_conversations, bool) or not isinstance(max_conversations, int) or max_conversations < 1:
+            raise ValueError(f"max_conversations must be a whole number from 1 on, not {max_conversations!r}.")
         self.status = status
         self.created_after = created_after
         self.created_before = created_before
@@ -105,6 +107,10 @@ class ListConversationsOperator(BaseOperator):
 
         if self.status not in {None, "active", "ended"}:
             raise InvalidArgumentError(f"status must be 'active', 'ended' or None, not {self.status!r}.")
+        for name in ("pal_id", "face_id"):
+            # Nothing would pass, and nobody would be told why.
+            if getattr(self, name) in {"", "None"}:
+                raise InvalidArgumentError(f"{name} is {getattr(self, name)!r}: what its template reads is not there.")
         after = _moment("created_after", self.created_after)
         before = _moment("created_before", self.created_before)
         found: list[tuple[datetime | None, Conversation]] = []

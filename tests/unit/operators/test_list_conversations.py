@@ -79,7 +79,15 @@ def test_more_than_the_maximum_is_an_error_that_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "filters", [{"status": "over"}, {"created_after": "yesterday"}, {"created_before": "None"}], ids=str
+    "filters",
+    [
+        {"status": "over"},
+        {"created_after": "yesterday"},
+        {"created_before": "None"},
+        {"pal_id": "None"},
+        {"face_id": ""},
+    ],
+    ids=str,
 )
 def test_a_filter_that_means_nothing_is_refused_before_anything_is_read(filters: Any, box: TavusBox) -> None:
     with pytest.raises(AirflowFailException, match=next(iter(filters))):
@@ -129,3 +137,9 @@ def test_its_result_can_be_mapped_over() -> None:
         ids = ListConversationsOperator(task_id="list").output
         mapped = GetConversationOperator.partial(task_id="get").expand(conversation_id=ids)
     assert mapped.operator_class is GetConversationOperator
+
+
+@pytest.mark.parametrize("maximum", [0, -1, "100", True, None])
+def test_a_maximum_that_is_none_is_refused_when_the_dag_is_parsed(maximum: Any) -> None:
+    with pytest.raises(ValueError, match="max_conversations must be a whole number from 1 on"):
+        ListConversationsOperator(task_id="list", max_conversations=maximum)
