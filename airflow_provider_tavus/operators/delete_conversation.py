@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_tavus.api.errors import InvalidArgumentError, UnknownConversationError
-from airflow_provider_tavus.conversations.events import has_ended
+from airflow_provider_tavus.conversations.events import SHUTDOWN, has_ended, latest_event
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.links.conversation import ConversationLink
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_tavus.api.models import Conversation
 
 
 class DeleteConversationOperator(BaseOperator):
@@ -33,7 +35,8 @@ class DeleteConversationOperator(BaseOperator):
     :param conversation_id: the conversation to delete, or a list of them (templated).
     :param hard: True to destroy recordings and everything else with it, which cannot be undone. To be said in any
         case.
-    :param allow_active: delete calls that are going on, too. If not, the task fails for them.
+    :param allow_active: delete calls that are going on, too, and those of which it is not certain that they are over.
+        If not, the task fails for them.
     :param on_unknown: ``succeed`` or ``fail`` if Tavus knows no such conversation (any more).
     :param tavus_conn_id: the Airflow connection to use (templated).
     """
@@ -75,7 +78,7 @@ class DeleteConversationOperator(BaseOperator):
             if self.on_unknown == "fail":
                 raise
             return "unknown"
-        if not (self.allow_active or has_ended(conversation)):
+        if not (self.allow_active or self._is_surely_over(hook, conversation)):
             raise InvalidArgumentError(
                 f"Conversation {conversation_id} is still {conversation.status}, and so was not deleted: wait for its "
                 "end, or set allow_active=True.",
@@ -83,6 +86,13 @@ class DeleteConversationOperator(BaseOperator):
             )
         self._delete_known(hook, conversation_id)
         return "deleted"
+
+    def _is_surely_over(self, hook: TavusHook, conversation: Conversation) -> bool:
+        if conversation.status == "ended" or not has_ended(conversation):
+            return has_ended(conversation)
+        # A status that is not documented may be that of a call that goes on.
+        events = hook.get_conversation(conversation.conversation_id, verbose=True)
+        return latest_event(events, SHUTDOWN) is not None
 
     def _delete_known(self, hook: TavusHook, conversation_id: str) -> None:
         from airflow_provider_tavus.api import calls

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_tavus.api.models import Conversation
+
 
 class EndConversationOperator(BaseOperator):
     """
@@ -62,8 +64,9 @@ class EndConversationOperator(BaseOperator):
 
     def _end(self, hook: TavusHook, conversation_id: str) -> str:
         try:
-            if not has_ended(hook.get_conversation(conversation_id)):
-                self._end_live(hook, conversation_id)
+            conversation = hook.get_conversation(conversation_id)
+            # Any other status that is not documented may be that of a call that goes on.
+            if conversation.status != "ended" and self._end_live(hook, conversation):
                 return "ended"
         except UnknownConversationError:
             if self.on_unknown == "fail":
@@ -73,9 +76,10 @@ class EndConversationOperator(BaseOperator):
             raise InvalidArgumentError("The call was over before.", conversation_id=conversation_id)
         return "already_ended"
 
-    def _end_live(self, hook: TavusHook, conversation_id: str) -> None:
+    def _end_live(self, hook: TavusHook, conversation: Conversation) -> bool:
         from airflow_provider_tavus.api import calls
 
+        conversation_id = conversation.conversation_id
         try:
             hook.send(calls.end_conversation(conversation_id))
         except UnknownConversationError:
@@ -84,3 +88,5 @@ class EndConversationOperator(BaseOperator):
             # A second end is refused by some accounts, and the first one may have been ours with its answer lost.
             if not has_ended(hook.get_conversation(conversation_id)):
                 raise
+            return not has_ended(conversation)
+        return True

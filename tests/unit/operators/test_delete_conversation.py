@@ -79,3 +79,22 @@ def test_an_answer_that_is_lost_makes_no_failure(box: TavusBox) -> None:
 
     assert delete(on_unknown="fail")["outcome"] == "deleted"
     assert box.count("delete") == 2
+
+
+def test_a_refused_key_is_not_tried_on_every_conversation(box: TavusBox) -> None:
+    box.trouble(status=401)
+    with pytest.raises(AirflowFailException, match="valid API key"):
+        delete(conversation_id=["over", "live", "c404"])
+    assert box.count() == 1
+
+
+def test_a_call_of_which_it_is_not_certain_that_it_is_over_is_not_deleted(box: TavusBox) -> None:
+    box.add(Script.active(active_status="starting"), conversation_id="odd")
+    with pytest.raises(AirflowFailException, match=r"still starting.*allow_active=True"):
+        delete(conversation_id="odd")
+    assert "odd" in box.world
+
+
+def test_an_unknown_status_after_the_shutdown_keeps_nobody_from_deleting(box: TavusBox) -> None:
+    box.add(Script.finished(ended_status="error"), conversation_id="odd", created_at=box.clock.now() - 3600)
+    assert delete(conversation_id="odd")["outcome"] == "deleted"

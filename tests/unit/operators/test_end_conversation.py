@@ -51,6 +51,19 @@ def test_a_call_that_was_over_is_let_be_and_said_to_have_been(box: TavusBox) -> 
     assert box.count("end") == 0
 
 
+def test_a_call_in_an_unknown_status_is_ended_and_not_taken_for_over(box: TavusBox) -> None:
+    box.add(Script.active(active_status="starting"), conversation_id="odd")
+    assert end(conversation_id="odd")["outcome"] == "ended"
+    assert is_over(box, "odd")
+
+
+@pytest.mark.parametrize(("second_end", "outcome"), [(200, "ended"), (400, "already_ended")])
+def test_one_that_is_over_in_an_unknown_status_is_no_failure(second_end: Any, outcome: str, box: TavusBox) -> None:
+    box.account.second_end = second_end
+    box.add(Script.finished(ended_status="error"), conversation_id="odd", created_at=box.clock.now() - 3600)
+    assert end(conversation_id="odd")["outcome"] == outcome
+
+
 def test_whoever_wants_to_can_fail_then() -> None:
     with pytest.raises(AirflowFailException, match="was over before"):
         end(conversation_id="over", on_already_ended="fail")
