@@ -7,10 +7,11 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_tavus.api import errors
-from airflow_provider_tavus.conversations.create_body import FIELDS
+from airflow_provider_tavus.conversations.create_body import FIELDS, PROPERTIES
 from airflow_provider_tavus.conversations.identity import Mark
 from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
 from airflow_provider_tavus.testing import ListView, Script, TavusBox
+from airflow_provider_tavus.testing.create import FIELDS as KNOWN_TO_THE_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -390,6 +391,81 @@ def test_a_choice_that_is_none_is_refused_when_the_dag_is_parsed(arguments: dict
 
 def test_every_field_of_the_body_is_an_argument_and_templated() -> None:
     assert set(FIELDS) <= set(CreateConversationOperator.template_fields)
+
+
+NEWER_NAMES: dict[str, Any] = {
+    "face_id": "r1",
+    "pal_id": "p1",
+    "audio_only": True,
+    "callback_url": "https://example.com/events",
+    "conversation_name": "Interview",
+    "conversational_context": "The applicant is a baker.",
+    "custom_greeting": "Welcome!",
+    "memory_stores": ["ada"],
+    "document_ids": ["d1"],
+    "document_tags": ["bread"],
+    "document_retrieval_strategy": "quality",
+    "test_mode": False,
+    "require_auth": True,
+    "max_participants": 2,
+    "properties": {
+        "max_call_duration": 600,
+        "participant_left_timeout": 0,
+        "participant_absent_timeout": 120,
+        "enable_recording": True,
+        "enable_closed_captions": True,
+        "apply_greenscreen": False,
+        "languages": ["english", "german"],
+        "recording_storage": {"provider": "gcs", "bucket_name": "calls"},
+    },
+}
+"""Every documented field of the body, with something that it may be."""
+OLDER_NAMES: dict[str, Any] = {
+    "replica_id": "r1",
+    "persona_id": "p1",
+    "participant_tags": ["ada"],
+    "properties": {
+        "language": "german",
+        "recording_s3_bucket_name": "calls",
+        "recording_s3_bucket_region": "eu-central-1",
+        "aws_assume_role_arn": "arn:aws:iam::1:role/calls",
+    },
+}
+
+
+@pytest.mark.parametrize("fields", [NEWER_NAMES, OLDER_NAMES], ids=["newer names", "older names"])
+def test_every_documented_field_is_sent_as_it_was_given(
+    fields: dict[str, Any], manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    sent: list[dict[str, Any]] = []
+    manual_box.account.on_create = lambda body: sent.append(body) or Script.active()  # type: ignore[func-returns-value]
+
+    new_task().run(CreateConversationOperator(task_id="create", **fields))
+
+    (body,) = sent
+    name = fields.get("conversation_name", "")
+    assert body.pop("conversation_name").startswith(f"{name} [airflow ".lstrip())
+    assert body == {field: value for field, value in fields.items() if field != "conversation_name"}
+
+
+def test_no_field_that_the_service_knows_is_missing() -> None:
+    given = NEWER_NAMES | OLDER_NAMES
+    assert set(given) == set(FIELDS) == set(KNOWN_TO_THE_SERVICE)
+    properties = NEWER_NAMES["properties"] | OLDER_NAMES["properties"]
+    assert set(properties) == set(PROPERTIES) == set(KNOWN_TO_THE_SERVICE["properties"]["properties"])
+
+
+def test_whoever_can_enter_the_room_is_masked_in_logs(
+    manual_box: TavusBox, new_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masked: list[Any] = []
+    monkeypatch.setattr("airflow_provider_tavus.operators.create_conversation.mask_secret", masked.append)
+
+    names = ["conversation_url", "meeting_token", "callback_url"]
+    operator = create(require_auth=True, callback_url="https://example.com/?token=s3cret", include=names)
+    result = new_task().run(operator)
+
+    assert set(masked) == {result[name] for name in names}
 
 
 def test_it_can_be_mapped() -> None:
