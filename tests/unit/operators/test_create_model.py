@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -21,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from airflow_provider_tavus.api.client import TavusClient
 from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
 from airflow_provider_tavus.testing import ListView, ManualClock, Script, TavusBox
@@ -31,6 +34,41 @@ if TYPE_CHECKING:
 TASKS = st.sampled_from([f"run {number}" for number in range(3)])
 NAME = "Interview"
 """All tasks give their conversations the same name."""
+
+
+class Killed(BaseException):
+    """The end of a worker: nothing that the operator does on errors is done."""
+
+
+@dataclass
+class Death:
+    """
+    A worker dies with one of its requests: before it is sent, or when its answer is there and nobody has read it.
+
+    :param request: which one it is, from 1 on.
+    :param moment: ``before`` or ``after``.
+    """
+
+    request: int
+    moment: str
+
+    def __enter__(self) -> None:
+        exchange, requests = TavusClient._exchange, count(1)
+
+        def deadly_exchange(client: TavusClient, call: Any) -> Any:
+            is_the_one = next(requests) == self.request
+            if is_the_one and self.moment == "before":
+                raise Killed
+            answer = exchange(client, call)
+            if is_the_one:
+                raise Killed
+            return answer
+
+        self.patch = mock.patch.object(TavusClient, "_exchange", deadly_exchange)
+        self.patch.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.patch.stop()
 
 
 class Creating(RuleBasedStateMachine):
@@ -71,8 +109,11 @@ class Creating(RuleBasedStateMachine):
         test_mode=st.booleans(),
         fault=st.sampled_from([None, "lost_answer", "lost_answer", "cut", "reset", "html", "answer"]),
         is_list_out=st.booleans(),
+        death=st.sampled_from([None, None, Death(1, "before"), Death(1, "after"), Death(2, "before")]),
     )
-    def try_it(self, run_id: str, seconds: int, test_mode: bool, fault: Any, is_list_out: bool) -> None:
+    def try_it(
+        self, run_id: str, seconds: int, test_mode: bool, fault: Any, is_list_out: bool, death: Death | None
+    ) -> None:
         task = self.tasks[run_id]
         if self.succeeded[run_id]:
             return
@@ -91,7 +132,10 @@ class Creating(RuleBasedStateMachine):
         )
         before = self.of(run_id)
         try:
-            result = task.run(operator)
+            with death or nullcontext():
+                result = task.run(operator)
+        except Killed:
+            pass
         except (TavusError, AirflowFailException) as error:
             self.expect(error)
         else:
