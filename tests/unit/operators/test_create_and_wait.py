@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferred,
 )
 
@@ -108,6 +109,40 @@ def test_a_time_out_does_to_the_call_what_is_asked_for(
 
     assert manual_box.count("end") == ends
     assert is_over(manual_box) == bool(ends)
+
+
+@pytest.mark.parametrize(("cancellation", "ends"), [("leave", 0), ("end", 1)])
+def test_an_execution_timeout_does_to_the_call_what_is_asked_for(
+    cancellation: Any, ends: int, manual_box: TavusBox, new_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manual_box.account.on_create = lambda body: Script.active()
+
+    def time_out(*args: Any) -> None:
+        raise AirflowTaskTimeout("The task has run for too long.")
+
+    monkeypatch.setattr(CreateConversationOperator, "_look", time_out)
+    with pytest.raises(AirflowTaskTimeout):
+        new_task().run(create(deferrable=False, cancellation=cancellation))
+
+    assert manual_box.count("end") == ends
+
+
+def test_a_failure_that_is_retried_leaves_the_call_to_the_retry(
+    manual_box: TavusBox, new_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = new_task()
+
+    def fail(**_: Any) -> None:
+        raise ConnectionError("Airflow's API server is away.")
+
+    with monkeypatch.context() as away:
+        away.setattr(task, "xcom_push", fail)
+        with pytest.raises(ConnectionError):
+            task.run(create(deferrable=False, cancellation="end"))
+    result = task.run(create(deferrable=False, cancellation="end"))
+
+    assert result["conversation_id"] == only(manual_box)
+    assert manual_box.count("end") == 0
 
 
 def test_after_a_time_out_a_cleared_task_goes_on_with_the_same_call(
