@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_tavus.api.errors import AuthenticationError, TavusError
 from airflow_provider_tavus.conversations.events import ended_at, has_ended
-from airflow_provider_tavus.hooks.tavus import make_async_client
+from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.active_list import ActiveList, ListFailedError
 from airflow_provider_tavus.triggers.brake import Brake
@@ -531,3 +531,25 @@ async def _open_poll(settings: ClientSettings) -> SharedPoll:
     # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
     await asyncio.to_thread(metrics.prepare)
     return SharedPoll(await asyncio.to_thread(make_async_client, settings))
+
+
+_readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ClientSettings], asyncio.Task[ClientSettings]]]
+_readings = WeakKeyDictionary()
+"""Connections that are being read again; what was refused is a part of the key, so that teams never mix."""
+
+
+async def settings_after_a_refusal(tavus_conn_id: str, refused: ClientSettings) -> ClientSettings:
+    """
+    Read a connection again whose key was refused: once for all waits that ask meanwhile.
+
+    :param refused: what it was when it was last read.
+    :raises ConfigurationError: if there is no such connection any more, or it cannot be used.
+    """
+    readings = _readings.setdefault(asyncio.get_running_loop(), {})
+    key = (tavus_conn_id, refused)
+    if key not in readings:
+        readings[key] = asyncio.create_task(TavusHook(tavus_conn_id).resolve_settings())
+        # Nobody may be left who takes its error.
+        readings[key].add_done_callback(lambda task: readings.pop(key) and (task.cancelled() or task.exception()))
+    # Shielded: others wait for the same one.
+    return await asyncio.shield(readings[key])

@@ -15,7 +15,7 @@ from airflow_provider_tavus.api.settings import ClientSettings
 from airflow_provider_tavus.conversations.events import has_ended
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
-from airflow_provider_tavus.hooks.tavus import make_async_client
+from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 from airflow_provider_tavus.testing import Script, TavusBox
 from airflow_provider_tavus.triggers import metrics, shared_poll, watched
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
@@ -424,6 +424,37 @@ async def test_a_conversation_that_the_key_is_refused_for_fails_alone(box: Tavus
     refused, *waits = [wait_for(one, next_look=None) for one in (another_ones, *ids)]
 
     assert await ends([refused]) == [("error", None)]
+    assert await ends(waits) == [("done", "ready")] * 5
+
+
+async def test_after_a_refusal_the_connection_is_read_again_once_for_all(
+    box: TavusBox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = 0
+    resolve = TavusHook.resolve_settings
+
+    async def counted(hook: TavusHook) -> ClientSettings:
+        nonlocal readings
+        readings += 1
+        return await resolve(hook)
+
+    waits = [wait_for(one) for one in calls(box, 20, 1.5)]
+    await asyncio.sleep(0.3)
+    monkeypatch.setattr(TavusHook, "resolve_settings", counted)
+    box.api_key = "rotated-key"
+    connect(password="rotated-key")
+
+    assert await ends(waits) == [("done", "ready")] * 20
+    assert readings == 1
+
+
+async def test_a_key_can_be_rotated_more_than_once_in_a_wait(box: TavusBox, connect: Callable[..., str]) -> None:
+    waits = [wait_for(one) for one in calls(box, 5, 3.0)]
+    for key in ("second-key", "third-key"):
+        await asyncio.sleep(0.8)
+        box.api_key = key
+        connect(password=key)
+
     assert await ends(waits) == [("done", "ready")] * 5
 
 
