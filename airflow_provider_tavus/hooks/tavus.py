@@ -188,6 +188,8 @@ def _connection_type() -> dict[str, Any]:
 
 def make_async_client(settings: ClientSettings) -> AsyncTavusClient:
     """Make a client; to be called outside the event loop's thread."""
+    # The calls are what it will be asked for next: their models are built when they are first imported.
+    from airflow_provider_tavus.api import calls  # noqa: F401
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
 
     return AsyncTavusClient(settings)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,6 +18,8 @@ from airflow_provider_tavus.hooks.tavus import TavusHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+SHARED_POLL = "airflow_provider_tavus.triggers.shared_poll"
 
 
 class ConversationTrigger(BaseTrigger):
@@ -96,18 +101,25 @@ class ConversationTrigger(BaseTrigger):
             yield TriggerEvent({"status": "timeout" if wait.undecided else "done", "conversations": wait.results()})
 
     async def _carry_out(self, wait: Wait) -> None:
-        from airflow_provider_tavus.triggers.shared_poll import carry_out
+        if SHARED_POLL not in sys.modules:
+            # What it stands on takes long enough to import that every other trigger would notice.
+            await asyncio.to_thread(import_module, SHARED_POLL)
+        from airflow_provider_tavus.triggers.shared_poll import carry_out, settings_after_a_refusal
 
         settings = await TavusHook(self.tavus_conn_id).resolve_settings()
-        tell = partial(self.log.info, "%s")
-        try:
-            await carry_out(wait, settings, self._first_look(wait.schedule, time.time()), tell)
-        except AuthenticationError:
-            # The key may have been rotated, and the connection with it, since this wait began.
-            fresh_settings = await TavusHook(self.tavus_conn_id).resolve_settings()
-            if fresh_settings == settings:
-                raise
-            await carry_out(wait, fresh_settings, time.time(), tell)
+        first_look = self._first_look(wait.schedule, time.time())
+        while True:
+            try:
+                await carry_out(wait, settings, first_look, partial(self.log.info, "%s"))
+                return
+            except AuthenticationError:
+                # The key may have been rotated, and the connection with it, since it was read.
+                fresh_settings = await settings_after_a_refusal(self.tavus_conn_id, settings)
+                if fresh_settings == settings:
+                    raise
+            # The refused wait has ended with that error; what it knows is taken along.
+            wait.failure = None
+            settings, first_look = fresh_settings, time.time()
 
     def _first_look(self, schedule: Schedule, now: float) -> float | None:
         return None if self.next_look is None else schedule.look_after_a_move(self.next_look, now)

@@ -1,7 +1,12 @@
-"""What a triggerer tells of its waits through Airflow's metrics (StatsD or OpenTelemetry, as Airflow is set up)."""
+"""
+What a triggerer tells of its waits through Airflow's metrics (StatsD or OpenTelemetry, as Airflow is set up).
+
+A wait does not depend on whether the metrics can be told.
+"""
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,30 +18,32 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.conversations.wait import Wait
 
+log = logging.getLogger(__name__)
+
 
 def prepare() -> None:
     """Let Airflow read its files about metrics, which would stop every other trigger later on."""
-    Stats.incr("tavus.waits.began", 0)
+    _count("tavus.waits.began", 0)
 
 
 def a_wait_began() -> None:
     """Count a wait that has joined a poll."""
-    Stats.incr("tavus.waits.began")
+    _count("tavus.waits.began")
 
 
 def a_wait_is_over() -> None:
     """Count a wait that has left its poll, for whatever reason."""
-    Stats.incr("tavus.waits.over")
+    _count("tavus.waits.over")
 
 
 def the_list_was_asked() -> None:
     """Count a request for a page of the list of active conversations."""
-    Stats.incr("tavus.polls")
+    _count("tavus.polls")
 
 
 def a_conversation_was_read() -> None:
     """Count a request for one conversation."""
-    Stats.incr("tavus.reads")
+    _count("tavus.reads")
 
 
 def a_wait_woke_up(wait: Wait, conversation: Conversation, now: float) -> None:
@@ -46,4 +53,23 @@ def a_wait_woke_up(wait: Wait, conversation: Conversation, now: float) -> None:
     if end := ended_at(conversation):
         times.append(end)
     if times and (last := max(times).timestamp()) >= wait.schedule.started_at:
-        Stats.timing("tavus.wake_up_latency", timedelta(seconds=max(0.0, now - last)))
+        _time("tavus.wake_up_latency", timedelta(seconds=max(0.0, now - last)))
+
+
+def _count(name: str, times: int = 1) -> None:
+    try:
+        Stats.incr(name, times)
+    except Exception as fault:
+        _could_not_be_told(name, fault)
+
+
+def _time(name: str, duration: timedelta) -> None:
+    try:
+        Stats.timing(name, duration)
+    except Exception as fault:
+        _could_not_be_told(name, fault)
+
+
+def _could_not_be_told(name: str, fault: Exception) -> None:
+    # Whoever is to hear it cannot be reached or is not set up: that would be said at every request.
+    log.debug("The metric %s could not be told: %s", name, type(fault).__name__)

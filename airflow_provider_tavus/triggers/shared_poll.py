@@ -14,37 +14,35 @@ import logging
 import math
 from collections import Counter, deque
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from airflow_provider_tavus.api.errors import AuthenticationError, RateLimitError, TavusError
+from airflow_provider_tavus.api.errors import AuthenticationError, TavusError
 from airflow_provider_tavus.conversations.events import ended_at, has_ended
-from airflow_provider_tavus.hooks.tavus import make_async_client
+from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.active_list import ActiveList, ListFailedError
+from airflow_provider_tavus.triggers.brake import Brake
 from airflow_provider_tavus.triggers.clock import WallClock
+from airflow_provider_tavus.triggers.pace import NEVER, Paces
+from airflow_provider_tavus.triggers.watched import READING, Waiter, Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.api.settings import ClientSettings
     from airflow_provider_tavus.conversations.wait import Wait
     from airflow_provider_tavus.triggers.clock import Clock
+    from airflow_provider_tavus.triggers.pace import Tick
 
 log = logging.getLogger(__name__)
 
 READS_IN_FLIGHT = 8
 """How many conversations are read at a time."""
-
-LONGEST_UNVERIFIED = 300.0
-"""Seconds (or twenty intervals, if that is longer) after which a conversation is read though the list has it."""
-
-LONGEST_PENALTY = 60.0
-"""Seconds that all requests pause, at most, after a refusal that names no time itself."""
 
 CLOCKS_DIFFER_BY = 2.0
 """Seconds by which Tavus' clock and ours may differ before its list seems late."""
@@ -52,40 +50,11 @@ CLOCKS_DIFFER_BY = 2.0
 LONGEST_SPREAD = 0.5
 """Seconds (or one interval, if that is shorter) over which the reads of all who have left the list are spread."""
 
-READING = -1.0
-"""The due time of a conversation that is being read, or whose turn has come."""
+REFUSALS_OF_THE_LIST = 3
+"""So often in a row Tavus may put the list off before it is done without: single reads are more requests yet."""
 
-
-@dataclass(eq=False, slots=True)
-class Waiter:
-    """A wait that takes part, and what it has looked at since its time was up."""
-
-    wait: Wait
-    over: asyncio.Future[None]
-    tell: Callable[[str], object]
-    """Writes a line into the log of the task that waits."""
-    looked_at_last: set[str] = field(default_factory=set)
-
-
-@dataclass(eq=False, slots=True)
-class Watched:
-    """A conversation that somebody waits for; all times in epoch seconds."""
-
-    conversation_id: str
-    seen_active: float
-    """When it was last on the list of active conversations."""
-    read_at: float
-    """When it was last read by itself."""
-    due: float = math.inf
-    """When it is to be looked at next."""
-    has_its_turn: bool = False
-    """Whether ``due`` is its turn among many that fell due together."""
-    waiters: set[Waiter] = field(default_factory=set)
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two reads, at least: the shortest that anybody who waits for it has asked for."""
-        return min(waiter.wait.schedule.interval for waiter in self.waiters)
+LONGEST_WITHOUT_LIST = 300.0
+"""Seconds (or two ticks, if that is longer) after which a list that was done without is asked again."""
 
 
 class SharedPoll:
@@ -102,8 +71,10 @@ class SharedPoll:
         self._waiters: set[Waiter] = set()
         self._intervals: Counter[float] = Counter()
         self._watched: dict[str, Watched] = {}
-        self._active: set[str] = set()
+        self._active: dict[str, Watched] = {}
         """Whom no read has found ended yet: for them, the list can stand in for a read."""
+        self._paces = Paces()
+        """How often each of those is to be looked at."""
         self._queue: list[tuple[float, int, Watched]] = []
         self._order = count()
         self._next_to_read: deque[Watched] = deque()
@@ -113,9 +84,12 @@ class SharedPoll:
         self._listing: asyncio.Task[None] | None = None
         self._next_list = 0.0
         self._list_failures = 0
+        self._list_refusals = 0
         self._list_is_too_long = False
-        self._not_before = 0.0
-        self._refusals = 0
+        self._brake = Brake()
+        self._key_check = asyncio.Lock()
+        self._key_checks = 0
+        self._key_is_wrong = False
         self._running: asyncio.Task[None] | None = None
 
     # -- taking part ---------------------------------------------------------------------------------------------
@@ -142,32 +116,41 @@ class SharedPoll:
             metrics.a_wait_is_over()
 
     def _join(self, waiter: Waiter, first_look: float | None) -> None:
-        interval = waiter.wait.schedule.interval
-        # Whom nobody has looked at yet is read, whatever the list says; else the last look was one interval before.
-        looked_at = -math.inf if first_look is None else first_look - interval
-        due = self._clock.now() if first_look is None else first_look
+        now = self._clock.now()
         self._waiters.add(waiter)
-        self._intervals[interval] += 1
+        self._intervals[waiter.wait.schedule.interval] += 1
         for conversation_id in waiter.wait.undecided:
-            watched = self._watched.get(conversation_id)
-            if watched is None:
-                watched = self._watched[conversation_id] = Watched(conversation_id, looked_at, looked_at)
-                self._active.add(conversation_id)
-            watched.waiters.add(waiter)
-            if due < watched.due and watched.due != READING:
-                self._plan(watched, due)
+            self._watch(conversation_id, waiter, first_look, now)
         if not waiter.wait.undecided:
-            waiter.over.set_result(None)
-        if self._list_is_too_long and len(self._active) > self._list.pages:
+            waiter.end()
+        if self._list_is_too_long and self._paces.best_tick(self._list.pages) is not NEVER:
             # It no longer is, for so many.
             self._list_is_too_long, self._list_failures = False, 0
         if not self._list_failures:
             # It may be in more of a hurry than those for whom the list was to be asked next.
-            self._next_list = min(self._next_list, self._clock.now() + self._tick)
+            self._next_list = min(self._next_list, now + self._tick.seconds)
         if self._running is None:
             # It outlives whoever happens to be the first, and is not to write into that one's log.
             self._running = asyncio.create_task(self._run(), context=Context())
         self._changed.set()
+
+    def _watch(self, conversation_id: str, waiter: Waiter, first_look: float | None, now: float) -> None:
+        interval = waiter.wait.schedule.interval
+        due = now if first_look is None else first_look
+        watched = self._watched.get(conversation_id)
+        if watched is None:
+            # Whom nobody has looked at yet is read, whatever the list says.
+            watched = Watched(conversation_id, due - interval, due, wants_read=first_look is None)
+            self._watched[conversation_id] = watched
+            watched.add(waiter)
+            self._count_active(watched)
+        else:
+            watched.planned = min(watched.planned, max(due, watched.read_at + interval))
+            watched.add(waiter)
+            if watched.pause is not None:
+                self._count_active(watched)
+        if due < watched.due and watched.due != READING:
+            self._plan(watched, due)
 
     def _leave(self, waiter: Waiter) -> None:
         self._waiters.discard(waiter)
@@ -181,11 +164,29 @@ class SharedPoll:
 
     def _forget(self, waiter: Waiter, conversation_id: str) -> None:
         watched = self._watched.get(conversation_id)
-        if watched is not None:
-            watched.waiters.discard(waiter)
-            if not watched.waiters:
-                del self._watched[conversation_id]
-                self._active.discard(conversation_id)
+        if watched is None or waiter not in watched.waiters:
+            return
+        watched.waiters.discard(waiter)
+        if not watched.waiters:
+            del self._watched[conversation_id]
+            self._count_no_more(watched)
+        elif watched.pause is not None:
+            self._count_active(watched)
+
+    def _count_active(self, watched: Watched) -> None:
+        """Count a conversation among those that the list can stand in for, as often as it is to be looked at now."""
+        pause = watched.present_pause()
+        if watched.pause != pause:
+            self._count_no_more(watched)
+            watched.pause = pause
+            self._paces.add(pause)
+            self._active[watched.conversation_id] = watched
+
+    def _count_no_more(self, watched: Watched) -> None:
+        if watched.pause is not None:
+            self._paces.remove(watched.pause)
+            watched.pause = None
+            del self._active[watched.conversation_id]
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -202,23 +203,45 @@ class SharedPoll:
         finally:
             for task in (*self._reads, *filter(None, [self._listing])):
                 task.cancel()
-            # Somebody may have joined while the client was closed.
-            joined = any(not waiter.over.done() for waiter in self._waiters)
-            self._running = asyncio.create_task(self._run()) if joined else None
+            # Somebody may have joined while the client was closed, or the poll alone was cancelled.
+            go_on = any(not waiter.over.done() for waiter in self._waiters)
+            if go_on:
+                self._begin_anew()
+            self._running = asyncio.create_task(self._run()) if go_on else None
+
+    def _begin_anew(self) -> None:
+        self._next_to_read.clear()
+        for watched in self._watched.values():
+            if watched.due == READING:
+                self._plan(watched, self._clock.now())
 
     def _begin_what_is_due(self, now: float) -> None:
-        if now < self._not_before:
-            return
-        if self._listing is None and self._list_is_cheaper and now >= self._next_list:
-            self._listing = asyncio.create_task(self._ask_list(now))
-            self._listing.add_done_callback(self._list_is_done)
+        if self._listing is None and not self._brake.is_on(now):
+            self._begin_list_if_due(now)
+        if self._brake.is_on(now):
+            self._hold_back(now)
         self._take_turns(now)
         while self._next_to_read and len(self._reads) < READS_IN_FLIGHT:
             watched = self._next_to_read.popleft()
-            if self._watched.get(watched.conversation_id) is watched:
+            if self._is_watched(watched):
                 read = asyncio.create_task(self._read(watched))
                 self._reads.add(read)
                 read.add_done_callback(self._read_is_done)
+
+    def _begin_list_if_due(self, now: float) -> None:
+        if not self._list_failures and self._tick is NEVER and self._tick_if_short is not NEVER:
+            self._list_is_too_long = True
+            self._do_without_list("there are fewer conversations waited for than it has pages")
+        if self._tick is not NEVER and now >= self._next_list:
+            self._listing = asyncio.create_task(self._ask_list(now, self._tick))
+            self._listing.add_done_callback(self._list_is_done)
+
+    def _hold_back(self, now: float) -> None:
+        """Let those whose turn had come wait with all others."""
+        while self._next_to_read:
+            watched = self._next_to_read.popleft()
+            if self._is_watched(watched):
+                self._plan(watched, now)
 
     def _take_turns(self, now: float) -> None:
         """Let those who are due be read next, or spread them if they are many that fell due together."""
@@ -226,9 +249,9 @@ class SharedPoll:
         fell_due: list[Watched] = []
         while self._queue and self._queue[0][0] <= now:
             due, _, watched = heapq.heappop(self._queue)
-            if due != watched.due or self._watched.get(watched.conversation_id) is not watched:
+            if due != watched.due or not self._is_watched(watched):
                 continue  # planned anew meanwhile, or nobody waits for it any more
-            if (put_off := self._put_off(watched)) > now:
+            if (put_off := self._put_off(watched, now)) > now:
                 self._plan(watched, put_off)
             else:
                 # At once: it may be in the queue once more, planned for the same moment.
@@ -240,11 +263,15 @@ class SharedPoll:
             have_their_turn += fell_due
         self._next_to_read += have_their_turn
 
+    def _is_watched(self, watched: Watched) -> bool:
+        return self._watched.get(watched.conversation_id) is watched
+
     def _spread(self, many: list[Watched], now: float, longest: float = math.inf) -> None:
         """Let each have its turn within its interval, or within ``longest`` seconds, and none before it may be read."""
         for place, watched in enumerate(many):
-            turn = now + min(watched.interval, longest) * place / len(many)
-            turn = max(turn, watched.read_at + watched.interval)
+            interval = watched.interval
+            turn = now + min(interval, longest) * place / len(many)
+            turn = max(turn, watched.planned, watched.next_look - interval)
             if not (watched.has_its_turn and watched.due <= turn):
                 self._plan(watched, turn, has_its_turn=True)
 
@@ -252,9 +279,9 @@ class SharedPoll:
         moments = []
         if self._queue:
             moments.append(self._queue[0][0])
-        if self._listing is None and self._list_is_cheaper:
-            moments.append(self._next_list)
-        alarm = asyncio.create_task(self._wake_at(max(min(moments), self._not_before))) if moments else None
+        if self._listing is None and self._tick is not NEVER:
+            moments.append(max(self._next_list, self._brake.until))
+        alarm = asyncio.create_task(self._wake_at(min(moments))) if moments else None
         try:
             await self._changed.wait()
         finally:
@@ -267,71 +294,93 @@ class SharedPoll:
 
     def _read_is_done(self, task: asyncio.Task[None]) -> None:
         self._reads.discard(task)
-        self._is_done(task)
-
-    def _list_is_done(self, task: asyncio.Task[None]) -> None:
-        self._listing = None
-        self._is_done(task)
-
-    def _is_done(self, task: asyncio.Task[None]) -> None:
         self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._end_all(error)
 
+    def _list_is_done(self, task: asyncio.Task[None]) -> None:
+        self._listing = None
+        self._changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._do_without_list(f"it could not be read ({type(error).__name__})")
+
     # -- the list ------------------------------------------------------------------------------------------------
 
     @property
-    def _tick(self) -> float:
-        return min(self._intervals, default=0.0)
+    def _tick(self) -> Tick:
+        # While it is done without, it is asked now and then whatever it may cost: it may have become shorter.
+        return self._tick_if_short if self._list_failures else self._paces.best_tick(self._list.pages)
 
     @property
-    def _list_is_cheaper(self) -> bool:
-        # While it is done without, it is asked now and then whatever it may cost: it may have become shorter.
-        return len(self._active) > (1 if self._list_failures else self._list.pages)
+    def _tick_if_short(self) -> Tick:
+        return self._paces.best_tick(pages=1)
 
-    async def _ask_list(self, now: float) -> None:
-        self._next_list = now + self._tick
+    async def _ask_list(self, now: float, tick: Tick) -> None:
+        self._next_list = now + tick.seconds
         try:
-            listed = await self._list.ask(most_pages=len(self._active))
+            listed = await self._list.ask(tick.most_pages)
         except ListFailedError as failure:
-            self._do_without_list(f"it could not be had: {failure.__cause__}")
-            self._obey(failure.__cause__)
+            self._list_failed(failure.__cause__)
             return
+        self._list_refusals = 0
         if not listed.complete:
-            self._do_without_list("it has more pages than there are conversations waited for")
             self._list_is_too_long = True
+            self._do_without_list("it has more pages than there are conversations waited for")
             return
         if self._list_failures:
             log.info("The list of active conversations is of use again.")
         self._list_is_too_long, self._list_failures = False, 0
+        self._compare(listed.ids, now)
+        self._next_list = now + self._tick.seconds
+
+    def _compare(self, listed: set[str], now: float) -> None:
         have_left = []
-        for conversation_id in self._active:
-            watched = self._watched[conversation_id]
-            if conversation_id in listed.ids:
+        for conversation_id, watched in list(self._active.items()):
+            if conversation_id in listed:
                 watched.seen_active = now
+                if watched.backs_off:
+                    self._count_active(watched)
             elif watched.due != READING:
                 watched.seen_active = -math.inf
+                watched.wants_read = True
                 have_left.append(watched)
         # Soon, but never more often than they would be read without the list: that may be wrong each time.
         self._spread(have_left, now, longest=LONGEST_SPREAD)
 
+    def _list_failed(self, cause: BaseException | None) -> None:
+        now = self._clock.now()
+        if self._brake.pull_for(cause, now, self._first_penalty) and self._list_refusals < REFUSALS_OF_THE_LIST:
+            # Too many requests are no reason for more of them: it has its turn again after the pause.
+            self._list_refusals += 1
+            self._next_list = max(self._brake.until, now + self._first_penalty)
+            return
+        self._list_refusals = 0
+        self._do_without_list(f"it could not be had: {cause}")
+
     def _do_without_list(self, why: str) -> None:
         """Leave it to single reads for a while: the list is asked ever more rarely, and comes back."""
         now = self._clock.now()
+        tick = min(self._tick_if_short.seconds, LONGEST_WITHOUT_LIST)
         if not self._list_failures:
             log.info("Without the list of active conversations for a while, each one is read by itself: %s", why)
-            self._spread([self._watched[one] for one in self._active if self._watched[one].due != READING], now)
+            self._spread([watched for watched in self._active.values() if watched.due != READING], now)
         self._list_failures += 1
-        self._next_list = now + self._tick * min(2**self._list_failures, 32)
+        self._next_list = now + min(tick * 2 ** min(self._list_failures, 10), max(2 * tick, LONGEST_WITHOUT_LIST))
 
-    def _put_off(self, watched: Watched) -> float:
-        """Return until when a read that is due can wait, because the list has said or will say that it is active."""
-        if watched.conversation_id not in self._active or not self._list_is_cheaper or self._list_failures:
-            return 0.0
-        verified_until = watched.read_at + max(LONGEST_UNVERIFIED, 20 * watched.interval)
-        # The list has the first word: it comes once in every tick.
-        known_until = watched.seen_active + watched.interval + self._tick
-        return min(known_until, verified_until, *(waiter.wait.schedule.deadline for waiter in watched.waiters))
+    def _put_off(self, watched: Watched, now: float) -> float:
+        """Return until when a read that is due can wait: Tavus wants a pause, or the list says that it is active."""
+        deadline = watched.deadline
+        if now >= deadline:
+            return now
+        until = self._brake.until
+        tick = self._tick
+        if watched.pause is not None and not watched.wants_read and not self._list_failures and tick is not NEVER:
+            known_until = watched.next_look
+            if tick.serves(watched.pause):
+                # The list has the first word: it comes once in every tick, and after a pause, too.
+                known_until = max(known_until, self._brake.until) + tick.seconds
+            until = max(until, min(known_until, watched.verified_until))
+        return min(until, deadline)
 
     # -- the reads -----------------------------------------------------------------------------------------------
 
@@ -339,85 +388,105 @@ class SharedPoll:
         from airflow_provider_tavus.api import calls
 
         began = watched.read_at = self._clock.now()
+        watched.wants_read = False
         metrics.a_conversation_was_read()
-        call = calls.get_conversation(watched.conversation_id, verbose=True)
+        news: Conversation | TavusError
         try:
             # Not repeated here: the waits themselves come back, after their intervals.
-            conversation = await self._client.send(call, repeat=False)
+            news = await self._client.send(calls.get_conversation(watched.conversation_id, verbose=True), repeat=False)
+            self._brake.release()
+            self._learn(watched, news)
         except AuthenticationError as error:
-            # It is the same key for all of them.
-            self._end_all(error)
+            if await self._the_key_is_refused():
+                # It is the same key for all of them.
+                self._end_all(error)
+                return
+            news = error
         except TavusError as error:
-            self._obey(error)
-            self._tell(watched, error, began)
-        else:
-            self._refusals = 0
-            self._learn(watched, conversation)
-            self._tell(watched, conversation, began)
+            self._brake.pull_for(error, self._clock.now(), self._first_penalty)
+            news = error
+        except Exception as fault:
+            # What cannot be done with one conversation is no reason to end the waits for others.
+            self._end(watched.waiters, fault)
+            return
+        self._tell(watched, news, began)
+
+    async def _the_key_is_refused(self) -> bool:
+        """Ask for something else with the same key: that one conversation is refused says nothing about the others."""
+        from airflow_provider_tavus.api import calls
+
+        checks = self._key_checks
+        async with self._key_check:
+            # One answer is enough for all who were refused before it.
+            if self._key_checks == checks:
+                try:
+                    await self._client.send(calls.list_conversations(limit=1), repeat=False)
+                except TavusError as error:
+                    self._key_is_wrong = isinstance(error, AuthenticationError)
+                else:
+                    self._key_is_wrong = False
+                self._key_checks += 1
+            return self._key_is_wrong
 
     def _learn(self, watched: Watched, conversation: Conversation) -> None:
         if not has_ended(conversation):
-            if self._watched.get(watched.conversation_id) is watched:
-                self._active.add(watched.conversation_id)
+            if self._is_watched(watched) and watched.pause is None:
+                self._count_active(watched)
             return
-        self._active.discard(watched.conversation_id)
+        self._count_no_more(watched)
         end = ended_at(conversation)
-        if end is not None and watched.seen_active > end.timestamp() + self._tick + CLOCKS_DIFFER_BY:
+        if end is not None and watched.seen_active > end.timestamp() + self._tick.seconds + CLOCKS_DIFFER_BY:
             self._do_without_list("it is late, and had one that was long over")
 
     def _tell(self, watched: Watched, news: Conversation | TavusError, began: float) -> None:
-        conversation_id = watched.conversation_id
-        now = self._clock.now()
         for waiter in list(watched.waiters):
-            wait = waiter.wait
-            sentence = wait.missed(conversation_id, news) if isinstance(news, TavusError) else wait.saw(news, now)
-            if sentence:
-                waiter.tell(sentence)
-            if wait.schedule.is_over(now):
-                waiter.looked_at_last.add(conversation_id)
-            state = wait.verdicts[conversation_id].state
-            if state != "waiting":
-                self._forget(waiter, conversation_id)
-            if state == "ready" and not isinstance(news, TavusError):
-                metrics.a_wait_woke_up(wait, news, now)
-            self._end_if_over(waiter)
+            try:
+                self._tell_one(waiter, watched.conversation_id, news)
+            except Exception as fault:
+                self._end([waiter], fault)
         if watched.waiters:
-            self._plan(watched, min(waiter.wait.next_look(began) for waiter in watched.waiters))
+            watched.planned = min(waiter.wait.next_look(began) for waiter in watched.waiters)
+            if watched.pause is not None:
+                self._count_active(watched)
+            self._plan(watched, watched.planned)
 
-    def _end_if_over(self, waiter: Waiter) -> None:
-        if waiter.over.done():
-            return
-        if waiter.wait.failure:
-            waiter.over.set_exception(waiter.wait.failure)
-        elif waiter.looked_at_last.issuperset(waiter.wait.undecided):
-            waiter.over.set_result(None)
+    def _tell_one(self, waiter: Waiter, conversation_id: str, news: Conversation | TavusError) -> None:
+        now = self._clock.now()
+        wait = waiter.wait
+        sentence = wait.missed(conversation_id, news) if isinstance(news, TavusError) else wait.saw(news, now)
+        if sentence:
+            waiter.tell(sentence)
+        if wait.schedule.is_over(now):
+            waiter.looked_at_last.add(conversation_id)
+        state = wait.verdicts[conversation_id].state
+        if state != "waiting":
+            self._forget(waiter, conversation_id)
+        if state == "ready" and not isinstance(news, TavusError):
+            metrics.a_wait_woke_up(wait, news, now)
+        if wait.failure:
+            self._end([waiter], wait.failure)
+        elif waiter.looked_at_last.issuperset(wait.undecided):
+            waiter.end()
+
+    def _end(self, waiters: Iterable[Waiter], error: BaseException) -> None:
+        for waiter in list(waiters):
+            waiter.end(error)
+            # Whoever joins from now on finds nothing that was begun for those.
+            for conversation_id in waiter.wait.conversation_ids:
+                self._forget(waiter, conversation_id)
 
     def _end_all(self, error: BaseException) -> None:
-        for waiter in self._waiters:
-            if not waiter.over.done():
-                waiter.over.set_exception(error)
-        # Whoever joins from now on finds nothing that was begun for those.
-        self._watched.clear()
-        self._active.clear()
-        self._queue.clear()
-        self._next_to_read.clear()
+        self._end(self._waiters, error)
 
     def _plan(self, watched: Watched, due: float, *, has_its_turn: bool = False) -> None:
         watched.due = due
         watched.has_its_turn = has_its_turn
         heapq.heappush(self._queue, (due, next(self._order), watched))
 
-    def _obey(self, error: BaseException | None) -> None:
-        """Slow all waits down together if Tavus asks for it."""
-        if isinstance(error, RateLimitError) or getattr(error, "retry_after", None) is not None:
-            asked_for = getattr(error, "retry_after", None)
-            now = self._clock.now()
-            if asked_for is None and now < self._not_before:
-                return  # one of several that were on their way when the first was refused
-            own_measure = min(self._tick, 1.0) * 2 ** min(self._refusals, 10)
-            pause = min(own_measure, LONGEST_PENALTY) if asked_for is None else asked_for
-            self._refusals += 1
-            self._not_before = max(self._not_before, now + pause)
+    @property
+    def _first_penalty(self) -> float:
+        """Seconds that all requests pause after the first refusal that names no time itself."""
+        return min(1.0, min(self._intervals, default=1.0))
 
 
 @dataclass(eq=False, slots=True)
@@ -462,3 +531,25 @@ async def _open_poll(settings: ClientSettings) -> SharedPoll:
     # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
     await asyncio.to_thread(metrics.prepare)
     return SharedPoll(await asyncio.to_thread(make_async_client, settings))
+
+
+_readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ClientSettings], asyncio.Task[ClientSettings]]]
+_readings = WeakKeyDictionary()
+"""Connections that are being read again; what was refused is a part of the key, so that teams never mix."""
+
+
+async def settings_after_a_refusal(tavus_conn_id: str, refused: ClientSettings) -> ClientSettings:
+    """
+    Read a connection again whose key was refused: once for all waits that ask meanwhile.
+
+    :param refused: what it was when it was last read.
+    :raises ConfigurationError: if there is no such connection any more, or it cannot be used.
+    """
+    readings = _readings.setdefault(asyncio.get_running_loop(), {})
+    key = (tavus_conn_id, refused)
+    if key not in readings:
+        readings[key] = asyncio.create_task(TavusHook(tavus_conn_id).resolve_settings())
+        # Nobody may be left who takes its error.
+        readings[key].add_done_callback(lambda task: readings.pop(key) and (task.cancelled() or task.exception()))
+    # Shielded: others wait for the same one.
+    return await asyncio.shield(readings[key])

@@ -49,3 +49,20 @@ def test_events_without_a_time_say_nothing(seconds: list[float]) -> None:
     wakes_up(("system.shutdown", None), (TRANSCRIPT, None), now=NOON + 1)
 
     assert seconds == []
+
+
+def test_nobody_notices_that_they_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any) -> None:
+        raise OSError("no StatsD server there")
+
+    monkeypatch.setattr(metrics, "Stats", SimpleNamespace(incr=unreachable, timing=unreachable))
+
+    metrics.prepare()
+    for tell in (
+        metrics.a_wait_began,
+        metrics.a_wait_is_over,
+        metrics.the_list_was_asked,
+        metrics.a_conversation_was_read,
+    ):
+        tell()
+    wakes_up(("system.shutdown", NOON + 10), (TRANSCRIPT, NOON + 12), now=NOON + 15)

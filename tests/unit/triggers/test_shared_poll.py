@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_tavus.api.settings import ClientSettings
+from airflow_provider_tavus.conversations.events import has_ended
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
+from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 from airflow_provider_tavus.testing import Script, TavusBox
-from airflow_provider_tavus.triggers import shared_poll
+from airflow_provider_tavus.triggers import metrics, shared_poll, watched
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_tavus.api.models import Conversation
+
 pytestmark = pytest.mark.usefixtures("connect")
+
+# Importing it takes longer on a busy machine than the first test waits.
+make_async_client(ClientSettings(api_key="none"))
 
 INTERVAL = 0.2
 
@@ -50,6 +59,12 @@ def calls(box: TavusBox, count: int, seconds: float) -> list[str]:
     """Let calls begin that end, with their transcripts, after so many seconds."""
     script = Script.finished(seconds=seconds, transcript_delay=0.0)
     return [box.add(script) for _ in range(count)]
+
+
+async def cancelled(waits: list[asyncio.Task[Any]]) -> None:
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
 
 
 async def ends(waits: list[asyncio.Task[Any]]) -> list[tuple[str, str | None]]:
@@ -143,7 +158,7 @@ async def test_the_list_comes_back_when_it_can_be_had_again(box: TavusBox) -> No
 async def test_a_list_that_shows_the_ended_as_active_loses_nobody(
     box: TavusBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_poll, "LONGEST_UNVERIFIED", 0.0)
+    monkeypatch.setattr(watched, "LONGEST_UNVERIFIED", 0.0)
     ids = calls(box, 5, 0.5)
     rows = [{"conversation_id": one, "status": "active"} for one in ids]
     box.trouble(route="list", status=200, body={"data": rows, "total_count": 5})
@@ -183,6 +198,81 @@ async def test_a_list_that_was_too_long_for_a_few_is_asked_as_soon_as_there_are_
 
     assert not any(box.count("get", one) for one in many)
     assert await ends(waits) == [("done", "ready")] * 33
+
+
+async def test_one_in_a_hurry_does_not_let_a_long_list_be_asked_as_often(box: TavusBox) -> None:
+    box.trouble("list_cap", limit=2)
+    slow = [wait_for(one, poll_interval=1.0, next_look=time.time() + 1.0) for one in calls(box, 20, 60.0)]
+    (quick,) = calls(box, 1, 60.0)
+    waits = [*slow, wait_for(quick)]
+    await asyncio.sleep(2.7)
+
+    # Eleven pages, twice; with every look of the one in a hurry it would be 130 of them.
+    assert 0 < box.count("list") <= 3 * 11
+    assert box.count("get", quick) >= 5
+    await cancelled(waits)
+
+
+async def test_waits_that_back_off_let_the_list_be_asked_ever_more_rarely(box: TavusBox) -> None:
+    waits = [wait_for(one, exponential_backoff=True) for one in calls(box, 20, 60.0)]
+    await asyncio.sleep(1.2)
+    box.forget_requests()
+    await asyncio.sleep(2.0)
+
+    # Their pauses have grown to 0.8 s and more; at their first one it would be ten times.
+    assert 1 <= box.count("list") <= 3
+    assert box.count("get") <= 20
+    await cancelled(waits)
+
+
+async def test_a_list_that_is_put_off_is_no_reason_for_single_reads(box: TavusBox) -> None:
+    box.trouble(route="list", status=429, times=2)
+    waits = [wait_for(one) for one in calls(box, 30, 60.0)]
+    await asyncio.sleep(1.5)
+
+    assert box.count("list", status=200) > 0
+    assert box.count("get") <= 5
+    await cancelled(waits)
+
+
+async def test_a_list_that_is_always_put_off_is_done_without(box: TavusBox) -> None:
+    box.trouble(route="list", status=429)
+    waits = [wait_for(one) for one in calls(box, 12, 2.0)]
+
+    assert await ends(waits) == [("done", "ready")] * 12
+
+
+async def test_a_fault_of_ours_with_the_list_costs_nobody_the_wait(
+    box: TavusBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr("airflow_provider_tavus.triggers.active_list.ActiveList.ask", broken)
+    waits = [wait_for(one) for one in calls(box, 5, 0.8)]
+
+    assert await ends(waits) == [("done", "ready")] * 5
+
+
+async def test_nobody_waits_beyond_the_deadline_because_tavus_wants_a_pause(box: TavusBox) -> None:
+    box.trouble(route="get", status=503, retry_after=3600, times=1)
+    deadline = time.time() + 1.5
+    waits = [wait_for(one, deadline=deadline) for one in calls(box, 3, 60.0)]
+    ready = wait_for(*calls(box, 1, 0.8), deadline=deadline)
+
+    assert await ends([*waits, ready]) == [("timeout", "waiting")] * 3 + [("done", "ready")]
+    assert deadline <= time.time() < deadline + 2
+
+
+async def test_the_newest_has_its_turn_while_tavus_refuses_most(box: TavusBox) -> None:
+    box.trouble(route="list", status=500)
+    box.trouble(route="get", status=429, chance=0.5, retry_after=0)
+    waits = [wait_for(one) for one in calls(box, 40, 60.0)]
+    await asyncio.sleep(1.0)
+    (newest,) = calls(box, 1, 0.0)
+
+    assert await ends([wait_for(newest, next_look=None)]) == [("done", "ready")]
+    await cancelled(waits)
 
 
 async def test_what_tavus_asks_of_one_is_obeyed_by_all(box: TavusBox) -> None:
@@ -241,6 +331,68 @@ async def test_one_that_fails_touches_no_other(box: TavusBox) -> None:
     assert await ends(waits) == [("error", None), *[("done", "ready")] * 4]
 
 
+async def test_a_fault_of_ours_with_one_touches_no_other(box: TavusBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd, *others = calls(box, 5, 0.8)
+
+    def broken_for_one(conversation: Conversation) -> bool:
+        if conversation.conversation_id == odd:
+            raise RuntimeError("a bug of ours")
+        return has_ended(conversation)
+
+    monkeypatch.setattr("airflow_provider_tavus.triggers.shared_poll.has_ended", broken_for_one)
+    # It would be read at the end alone, as the list has it: let somebody look at it first.
+    broken = wait_for(odd, next_look=None)
+    waits = [wait_for(one) for one in others]
+
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        await asyncio.wait_for(broken, 10)
+    assert await ends(waits) == [("done", "ready")] * 4
+
+
+async def test_a_log_that_cannot_be_written_touches_no_other(box: TavusBox) -> None:
+    schedule = Schedule(started_at=time.time(), interval=INTERVAL, deadline=time.time() + 20)
+    settings = ClientSettings(api_key=box.api_key, base_url=box.base_url)
+    (one,) = calls(box, 1, 0.8)
+
+    def disk_full(_: str) -> None:
+        raise OSError("No space left on device")
+
+    wait = Wait((one,), ("application.transcription_ready",), 600, schedule)
+    with pytest.raises(OSError, match="No space left"):
+        await asyncio.gather(
+            shared_poll.carry_out(wait, settings, None, disk_full), other := wait_for(one), return_exceptions=False
+        )
+    assert await ends([other]) == [("done", "ready")]
+
+
+async def test_metrics_that_cannot_be_told_touch_nobody(box: TavusBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unreachable:
+        def __getattr__(self, _: str) -> Any:
+            raise OSError("no StatsD server there")
+
+    monkeypatch.setattr(metrics, "Stats", Unreachable())
+    waits = [wait_for(one) for one in calls(box, 5, 0.6)]
+
+    assert await ends(waits) == [("done", "ready")] * 5
+
+
+async def test_metrics_count_what_was_asked(box: TavusBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: Counter[str] = Counter()
+    stats = SimpleNamespace(
+        incr=lambda name, times=1: told.update({name: times}), timing=lambda name, _: told.update({name: 1})
+    )
+    monkeypatch.setattr(metrics, "Stats", stats)
+    await ends([wait_for(one) for one in calls(box, 10, 0.8)])
+
+    assert told == {
+        "tavus.waits.began": 10,
+        "tavus.waits.over": 10,
+        "tavus.polls": box.count("list"),
+        "tavus.reads": box.count("get"),
+        "tavus.wake_up_latency": 10,
+    }
+
+
 async def test_each_wait_keeps_its_own_deadline(box: TavusBox) -> None:
     (one,) = calls(box, 1, 1.2)
     short = wait_for(one, deadline=time.time() + 0.5)
@@ -264,6 +416,61 @@ async def test_a_wrong_key_wakes_everybody_at_the_cost_of_few_requests(box: Tavu
 
     assert await ends(waits) == [("error", None)] * 50
     assert box.count(status=401) <= shared_poll.READS_IN_FLIGHT + 2
+
+
+async def test_a_conversation_that_the_key_is_refused_for_fails_alone(box: TavusBox) -> None:
+    another_ones, *ids = calls(box, 6, 0.8)
+    box.trouble(status=401, conversation_id=another_ones)
+    refused, *waits = [wait_for(one, next_look=None) for one in (another_ones, *ids)]
+
+    assert await ends([refused]) == [("error", None)]
+    assert await ends(waits) == [("done", "ready")] * 5
+
+
+async def test_after_a_refusal_the_connection_is_read_again_once_for_all(
+    box: TavusBox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = 0
+    resolve = TavusHook.resolve_settings
+
+    async def counted(hook: TavusHook) -> ClientSettings:
+        nonlocal readings
+        readings += 1
+        return await resolve(hook)
+
+    waits = [wait_for(one) for one in calls(box, 20, 1.5)]
+    await asyncio.sleep(0.3)
+    monkeypatch.setattr(TavusHook, "resolve_settings", counted)
+    box.api_key = "rotated-key"
+    connect(password="rotated-key")
+
+    assert await ends(waits) == [("done", "ready")] * 20
+    assert readings == 1
+
+
+async def test_a_key_can_be_rotated_more_than_once_in_a_wait(box: TavusBox, connect: Callable[..., str]) -> None:
+    waits = [wait_for(one) for one in calls(box, 5, 3.0)]
+    for key in ("second-key", "third-key"):
+        await asyncio.sleep(0.8)
+        box.api_key = key
+        connect(password=key)
+
+    assert await ends(waits) == [("done", "ready")] * 5
+
+
+async def test_a_connection_that_leads_elsewhere_meanwhile_takes_no_wait_along(
+    box: TavusBox, connect: Callable[..., str]
+) -> None:
+    (before,) = calls(box, 1, 1.0)
+    begun = wait_for(before)
+    await asyncio.sleep(0.3)
+    with TavusBox.in_thread(api_key="another-key") as other:
+        connect(host=other.base_url, password="another-key")
+        (after,) = calls(other, 1, 0.5)
+
+        assert await ends([begun, wait_for(after)]) == [("done", "ready")] * 2
+        assert {request.conversation_id for request in box.requests} == {before}
+        assert {request.conversation_id for request in other.requests} == {after}
 
 
 async def test_a_rotated_key_is_read_again_before_anybody_fails(box: TavusBox, connect: Callable[..., str]) -> None:
@@ -302,6 +509,19 @@ async def test_a_poll_that_breaks_leaves_nobody_hanging(box: TavusBox, monkeypat
         assert isinstance(end, RuntimeError)
 
 
+async def test_a_poll_that_is_cancelled_by_whomever_goes_on(box: TavusBox) -> None:
+    box.trouble("latency", route="get", seconds=0.3)
+    waits = [wait_for(one, next_look=None) for one in calls(box, 12, 0.2)]
+    while not box.requests:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    (shared,) = shared_poll._polls[asyncio.get_running_loop()].values()
+    running = shared.opening.result()._running
+    assert running is not None
+    running.cancel()
+
+    assert await ends(waits) == [("done", "ready")] * 12
+
+
 async def test_what_is_seen_is_told_to_the_log_of_the_wait_that_it_is_about(box: TavusBox) -> None:
     whose: ContextVar[str] = ContextVar("whose")
     told: list[tuple[str, str]] = []
@@ -317,3 +537,24 @@ async def test_what_is_seen_is_told_to_the_log_of_the_wait_that_it_is_about(box:
 
     assert len(told) >= 3
     assert all(f"Conversation {owner} " in line for owner, line in told)
+
+
+async def test_a_change_of_state_is_one_line_and_a_poll_none(box: TavusBox, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    told: list[str] = []
+    box.trouble(route="get", status=500, after=4, times=3)
+    schedule = Schedule(started_at=time.time(), interval=INTERVAL, deadline=time.time() + 20)
+    settings = ClientSettings(api_key=box.api_key, base_url=box.base_url)
+    one = box.add(Script.finished(seconds=0.7, transcript_delay=1.6))
+    wait = Wait((one,), ("application.transcription_ready",), 600, schedule)
+    await shared_poll.carry_out(wait, settings, None, told.append)
+
+    assert box.count("get", one) > 8
+    assert [line.split(";")[0].split(",")[0] for line in told] == [
+        f"Conversation {one} is active",
+        f"Conversation {one} has ended",
+        f"Conversation {one} could not be read",
+        f"Conversation {one} has ended",
+        f"Conversation {one} has ended and its results are there.",
+    ]
+    assert [record.name for record in caplog.records if record.name.startswith("airflow_provider_tavus")] == []

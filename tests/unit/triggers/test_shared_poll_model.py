@@ -21,7 +21,8 @@ from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import make_async_client
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox
-from airflow_provider_tavus.triggers.shared_poll import LONGEST_SPREAD, LONGEST_UNVERIFIED, SharedPoll
+from airflow_provider_tavus.triggers.shared_poll import LONGEST_SPREAD, SharedPoll
+from airflow_provider_tavus.triggers.watched import LONGEST_UNVERIFIED
 
 GRACE = 40.0
 WANTED = ("application.transcription_ready",)
@@ -80,9 +81,12 @@ class PollOfItsOwn:
         else:
             self.next_look = schedule.next_look(now)
 
-    def latest_end(self, now: float) -> float:
-        assert self.ended_at is not None
-        return self.ended_at + self.wait.schedule.interval + self.slowest_tick + SLACK
+    def pause(self, now: float) -> float:
+        """How long it pauses after a look; with a backoff, ever longer."""
+        return self.wait.schedule.next_look(now) - now
+
+    def latest_end(self, since: float) -> float:
+        return since + self.pause(since) + self.slowest_tick + SLACK
 
 
 class SharedWaits(RuleBasedStateMachine):
@@ -103,6 +107,8 @@ class SharedWaits(RuleBasedStateMachine):
         self.list_lies = False
         self.clear_since = self.clock.now()
         """Since when nothing has kept the poll from the truth."""
+        self.jumped_at = 0.0
+        """When the clock last made a step in which all fell due, so that their reads are spread from then on."""
 
     @initialize(count=st.integers(2, 8))
     def begin(self, count: int) -> None:
@@ -122,11 +128,21 @@ class SharedWaits(RuleBasedStateMachine):
         interval=st.sampled_from([0.5, 2.0, 5.0, 20.0]),
         timeout=st.sampled_from([15.0, 60.0, 3600.0]),
         in_a_while=st.booleans(),
+        backoff=st.booleans(),
+        longest_interval=st.sampled_from([None, 60.0]),
     )
-    def join(self, which: int, interval: float, timeout: float, in_a_while: bool) -> None:
+    def join(
+        self,
+        which: int,
+        interval: float,
+        timeout: float,
+        in_a_while: bool,
+        backoff: bool = False,
+        longest_interval: float | None = None,
+    ) -> None:
         life = self.lives[which % len(self.lives)]
         now = self.clock.now()
-        schedule = Schedule(started_at=now, interval=interval, deadline=now + timeout)
+        schedule = Schedule(now, interval, now + timeout, backoff, longest_interval)
         wait = Wait((life.conversation_id,), WANTED, GRACE, schedule)
         first_look = now + interval if in_a_while else None
 
@@ -192,12 +208,15 @@ class SharedWaits(RuleBasedStateMachine):
         """Move the clock, let everything happen that is due by then, and compare."""
         self.loop.run_until_complete(self._settle(advance))
         now = self.clock.now()
+        if advance >= 100:
+            self.jumped_at = now
         reads = Counter(request.conversation_id for request in self.box.requests_of("get"))
         self.box.forget_requests()
         assert max(reads.values(), default=1) == 1, "nobody is read twice at one moment"
-        tick = min((own.wait.schedule.interval for own in self.waits), default=0.0)
+        tick = self.poll._tick.seconds
         for own in list(self.waits):
-            own.slowest_tick = max(own.slowest_tick, tick)
+            if tick <= own.pause(now):
+                own.slowest_tick = max(own.slowest_tick, tick)
             if own.ended_at is None and now >= own.next_look:
                 if self.reads_fail is None:
                     own.look(now)
@@ -226,9 +245,8 @@ class SharedWaits(RuleBasedStateMachine):
             assert verdict.state in truths, (verdict, truths)
             self.waits.remove(own)
         elif own.ended_at is not None:
-            latest = own.latest_end(now)
-            clear_since = max(self.clear_since, self.poll._not_before)
-            latest = max(latest, clear_since + own.wait.schedule.interval + own.slowest_tick + SLACK)
+            since = (own.ended_at, self.clear_since, self.jumped_at, self.poll._brake.until)
+            latest = max(map(own.latest_end, since))
             unverified = max(LONGEST_UNVERIFIED, 20 * own.wait.schedule.interval)
             if self.list_lies:
                 latest += unverified
@@ -241,10 +259,11 @@ class SharedWaits(RuleBasedStateMachine):
             self.the_list_is_right_again()
             for life in self.lives:
                 self.end(self.lives.index(life))
-            for _ in range(200):
+            for step in range(300):
                 if not self.waits:
                     break
-                self.settle(advance=1.0)
+                # Who backs off may have got to pauses of an hour.
+                self.settle(advance=1.0 if step < 200 else 60.0)
             assert not self.waits
             # Nobody waits any more: nothing is to be left behind.
             assert not self.poll._waiters
