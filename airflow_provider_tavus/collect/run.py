@@ -269,8 +269,8 @@ class CollectionRun:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(self._progress_interval)
-            done = self._reader.done
-            self._on_progress(Progress(done, done + self._index.due(), time.monotonic() - self._began))
+            done, left = self._reader.done, self._reader.under_way + self._index.due()
+            self._on_progress(Progress(done, done + left, time.monotonic() - self._began))
 
     def _certificate(self) -> Certificate:
         return certify(

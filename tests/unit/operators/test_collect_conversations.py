@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
 import sys
 import time
@@ -16,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     ObjectStoragePath,
 )
 
+from airflow_provider_tavus.collect.run import CollectionRun
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator, CollectionFailedError
 from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
 from airflow_provider_tavus.testing import Script, TavusBox, Turn
@@ -134,6 +136,29 @@ def test_no_word_of_a_transcript_reaches_xcom_or_log(
     assert "4 collected" in logged
     assert SAID not in told
     assert box.api_key not in told
+
+
+def test_the_log_tells_how_far_a_long_run_is(
+    collect: Callable[..., dict[str, Any]],
+    box: TavusBox,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(60):
+        box.add(Script.finished(), created_at=time.time() - 7200 - number)
+    defaults = CollectionRun.__init__.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "progress_interval", 0.002)
+    caplog.set_level(logging.INFO)
+
+    collect(requests_in_flight=2)
+
+    logged = caplog.text + capsys.readouterr().out
+    told = re.findall(r"(\d+) of (\d+) conversations read, \d+ a second, (\d+ s left|time left unknown)\.", logged)
+    assert any(0 < int(done) < 60 for done, _, _ in told)
+    # However many are taken at a time.
+    assert {int(known) for done, known, _ in told if int(done)} == {60}
+    assert any(left.endswith("s left") for _, _, left in told)
 
 
 def test_what_failed_fails_the_task_after_everything_else_was_stored(
