@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowOptionalProviderFeatureException,
     Asset,
+    AssetAlias,
     ObjectStoragePath,
 )
 
@@ -45,14 +46,32 @@ class OutletEvents:
     def __init__(self) -> None:
         self.added: list[tuple[str, Any, dict[str, Any]]] = []
 
-    def __getitem__(self, alias: Any) -> Any:
+    def __getitem__(self, of: Any) -> Any:
         outlet = self
 
-        class Accessor:
+        class OfAlias:
             def add(self, asset: Any, extra: dict[str, Any]) -> None:
-                outlet.added.append((alias.name, asset, extra))
+                outlet.added.append((of.name, asset, extra))
 
-        return Accessor()
+        return OfAlias() if isinstance(of, AssetAlias) else self.of_asset(of)
+
+    def of_asset(self, asset: Asset) -> Any:
+        return object()
+
+
+class PartitionedOutletEvents(OutletEvents):
+    """What it is from Airflow 3.3 on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extra: dict[str, Any] = {}
+        self.partitions: list[str] = []
+
+    def of_asset(self, asset: Asset) -> Any:
+        return self
+
+    def add_partitions(self, keys: list[str]) -> None:
+        self.partitions += keys
 
 
 @pytest.fixture
@@ -183,18 +202,67 @@ def test_a_refused_key_is_not_retried_by_airflow(
         collect()
 
 
+LAKE = Asset("file://lake/tavus")
+
+
 def test_an_asset_gets_an_event_only_when_something_arrived(
-    collect: Callable[..., dict[str, Any]], ids: list[str], context: dict[str, Any]
+    collect: Callable[..., dict[str, Any]], ids: list[str], context: dict[str, Any], tmp_path: Path
 ) -> None:
-    asset = Asset("file://lake/tavus")
-    collect(asset=asset)
-    collect(asset=asset)
+    collect(asset=LAKE)
+    collect(asset=LAKE)
 
     ((_, of, extra),) = context["outlet_events"].added
-    assert of == asset
+    assert of == LAKE
     assert extra["collected"] == len(ids)
-    assert extra["partitions"] == sorted(extra["partitions"])
-    assert extra["partitions"]
+    assert extra["partitions"] == dates(tmp_path)
+
+
+def dates(folder: Path) -> list[str]:
+    return sorted({file.parent.name.removeprefix("created=") for file in folder.glob("lake/raw/*/*")})
+
+
+def test_each_date_has_an_event_with_a_partition_key_where_airflow_has_them(
+    collect: Callable[..., dict[str, Any]],
+    ids: list[str],
+    context: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operators: list[CollectConversationsOperator] = []
+    tell_of = CollectConversationsOperator._tell_of
+
+    def noticed(operator: CollectConversationsOperator, *told: Any) -> None:
+        operators.append(operator)
+        tell_of(operator, *told)
+
+    monkeypatch.setattr(CollectConversationsOperator, "_tell_of", noticed)
+    events = context["outlet_events"] = PartitionedOutletEvents()
+
+    collect(asset=LAKE)
+    collect(asset=LAKE)
+
+    assert events.partitions == dates(tmp_path)
+    assert events.extra["collected"] == len(ids)
+    # As an outlet it would get an event whether something arrived or not.
+    assert [LAKE in operator.outlets for operator in operators] == [True, False]
+
+
+def test_what_arrived_in_a_run_that_failed_is_told_of_by_the_next_one_that_does_not(
+    collect: Callable[..., dict[str, Any]], box: TavusBox, ids: list[str], context: dict[str, Any], tmp_path: Path
+) -> None:
+    box.trouble(status=500, conversation_id=ids[2])
+    with pytest.raises(CollectionFailedError):
+        collect(asset=LAKE)
+    assert not context["outlet_events"].added
+    arrived = dates(tmp_path)
+    box.remove(ids[2])
+    box.stop_troubles()
+
+    assert collect(asset=LAKE)["collected"] == 0
+    collect(asset=LAKE)
+
+    ((_, _, extra),) = context["outlet_events"].added
+    assert extra["partitions"] == arrived
 
 
 def test_what_is_left_out_and_redacted_is_in_no_byte_of_the_destination(
