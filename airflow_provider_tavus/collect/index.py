@@ -401,7 +401,6 @@ class Index:
             self._database.execute("COMMIT")
 
 
-
 def _encode(plain: dict[str, Any]) -> str:
     return msgspec.json.encode(plain).decode()
 

@@ -266,17 +266,43 @@ def test_what_arrived_in_a_run_that_failed_is_told_of_by_the_next_one_that_does_
 
 
 def test_what_is_left_out_and_redacted_is_in_no_byte_of_the_destination(
-    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="checked in the environment of `make test` alone")
+    pytest.importorskip("airflow.providers.sqlite", reason="the provider of SQLite is not installed")
+    database = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "archive.db")})
+    monkeypatch.setenv("AIRFLOW_CONN_ARCHIVE", database)
+
     def redact(conversation: dict[str, Any]) -> dict[str, Any]:
-        redacted: dict[str, Any] = json.loads(json.dumps(conversation).replace(SAID, "[redacted]"))
+        if conversation["conversation_id"] == ids[0]:
+            raise ValueError(f"cannot tell whether {SAID} is all: {conversation}")
+        redacted: dict[str, Any] = json.loads(json.dumps(conversation).replace(SAID, "left out 9b2d"))
         return redacted
 
-    collect(redact=redact, leave_out=["conversation_url"], renderings=["vtt", "srt", "md", "txt"])
+    with pytest.raises(CollectionFailedError) as failure:
+        collect(
+            redact=redact,
+            leave_out=["conversation_url"],
+            renderings=["vtt", "srt", "md", "txt"],
+            formats=["jsonl", "parquet"],
+            sql_conn_id="archive",
+            asset=LAKE,
+        )
 
-    objects = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
-    assert any(b"[redacted]" in content for content in objects)
-    assert not any(SAID.encode() in content or b"tavus.daily.co" in content for content in objects)
+    assert SAID not in f"{failure.value!s}{failure.value.__cause__!r}"
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    objects = {file: file.read_bytes() for file in files}
+    # Compressed, so its bytes alone would tell nothing.
+    objects |= {
+        file: json.dumps(parquet.read_table(file, partitioning=None).to_pylist(), default=str).encode()
+        for file in files
+        if file.suffix == ".parquet"
+    }
+    for ending in ("json", "jsonl", "parquet", "vtt", "srt", "md", "txt", "db"):
+        redacted = [content for file, content in objects.items() if file.suffix == f".{ending}"]
+        assert any(b"left out 9b2d" in content for content in redacted), ending
+    assert not [file for file, content in objects.items() if SAID.encode() in content or b"tavus.daily.co" in content]
+    assert not [file for file, content in objects.items() if ids[0].encode() in content]
 
 
 def test_conversations_are_written_into_a_database_as_well_and_forgotten_there_too(
