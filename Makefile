@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SOURCES := airflow_provider_tavus dev tests $(patsubst %/,%,$(dir $(firstword $(wildcard example_dags/*.py)) \
 	$(firstword $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup demo demo-stop databases test lint matrix benchmark package constraints clean
+.PHONY: help setup demo demo-stop databases s3 test scale lint matrix benchmark package constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ demo-stop: setup ## ends what `make demo KEEP=1` left up
 
 databases: setup ## PostgreSQL and MariaDB of Debian's packages, as root; without them their tests are skipped
 	@$(BIN)/python dev/database_servers.py
+
+s3: setup ## the tests of collecting into a bucket, on a real S3 server, with Airflow's own connection to it
+	@$(BIN)/python dev/environment.py .matrix/s3 --constraints constraints/s3.txt --group test --group s3
+	@.matrix/s3/bin/python -m pytest -n 0 tests/unit/collect/test_s3.py $(PYTEST_ARGS)
 
 test: setup ## unit, contract and system tests on the newest Airflow; PYTEST_ARGS="-k …" is passed on (-n 0: one by one)
 	@$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints"
+S3_CONSTRAINTS = CONSTRAINTS / "s3.txt"
+"""What pins the newest Airflow beside a server of S3 and its client."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_tavus.api.async_client import AsyncTavusClient
 from airflow_provider_tavus.api.settings import ClientSettings
 from airflow_provider_tavus.collect.formats import lines_of_tables
+from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.collect.outcome import Wanted
 from airflow_provider_tavus.collect.plan import Plan
 from airflow_provider_tavus.collect.run import CollectionRun
@@ -139,10 +140,12 @@ def rows(root: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield file.parent.name, json.loads(line)
 
 
-def tables_are_those_of_the_raw_objects(root: Path) -> None:
+def tables_are_those_of_the_raw_objects(root: Path, *, shards: int = 1) -> None:
     for partition in {file.parent.name for file in [*root.glob("raw/*/*"), *root.glob("conversations/*/*")]}:
-        bodies = [file.read_bytes() for file in sorted(root.glob(f"raw/{partition}/*.json"))]
-        for number, table in enumerate(TABLES):
-            expected = b"".join(lines_of_tables(body)[number] for body in bodies)
-            file = root / table.name / partition / "part-00000.jsonl"
-            assert (file.read_bytes() if file.exists() else b"") == expected, (partition, table.name)
+        raw_objects = sorted(root.glob(f"raw/{partition}/*.json"))
+        for shard in (Shard(index, shards) for index in range(shards)):
+            lines = [lines_of_tables(file.read_bytes()) for file in raw_objects if shard.has_name(file.stem)]
+            for number, table in enumerate(TABLES):
+                file = root / table.name / partition / f"part-{shard.index:05d}.jsonl"
+                expected = b"".join(of_tables[number] for of_tables in lines)
+                assert (file.read_bytes() if file.exists() else b"") == expected, (partition, table.name, shard)

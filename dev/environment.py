@@ -30,11 +30,14 @@ PYPROJECT = PROJECT / "pyproject.toml"
 class Environment:
     """A virtual environment that holds the project, editable, beside one Airflow, pinned."""
 
-    def __init__(self, directory: Path, airflow: AirflowRelease, groups: Sequence[str], python: str) -> None:
+    def __init__(
+        self, directory: Path, airflow: AirflowRelease, groups: Sequence[str], python: str, constraints: Path | None
+    ) -> None:
         self.directory = directory.absolute()
         self.airflow = airflow
         self.requirements = requirements_of(groups)
         self.base_python = python
+        self.constraints = constraints or airflow.constraints
 
     @property
     def python(self) -> Path:
@@ -73,7 +76,7 @@ class Environment:
         self._install()
 
     def _install(self) -> None:
-        pins = ["--constraint", str(self.airflow.constraints)]
+        pins = ["--constraint", str(self.constraints)]
         wanted = [*pins, *self.requirements, *self.airflow.beside, "--editable", str(PROJECT)]
         pip = [str(self.python), "-m", "pip", "-qq", "--disable-pip-version-check", "install"]
         uv = self.directory / "bin" / "uv"
@@ -109,7 +112,7 @@ class Environment:
             *self.requirements,
             *self.airflow.beside,
             PYPROJECT.read_text(),
-            self.airflow.constraints.read_text(),
+            self.constraints.read_text(),
         ]
         return hashlib.sha256("\n".join(asked_for).encode()).hexdigest()
 
@@ -136,8 +139,9 @@ def main() -> int:
     arguments.add_argument("--airflow", type=release, default=MAIN_RELEASE, help="minor version, such as 3.3")
     arguments.add_argument("--group", action="append", default=[], help="dependency group to install as well")
     arguments.add_argument("--python", default=sys.executable, help="the Python to make it with")
+    arguments.add_argument("--constraints", type=Path, help="the file of pins, if not Airflow's own")
     asked = arguments.parse_args()
-    environment = Environment(asked.directory, asked.airflow, asked.group, asked.python)
+    environment = Environment(asked.directory, asked.airflow, asked.group, asked.python, asked.constraints)
     try:
         environment.make()
     except subprocess.CalledProcessError as failure:

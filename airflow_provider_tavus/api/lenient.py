@@ -31,6 +31,8 @@ def moment(value: Any) -> datetime | None:
     try:
         if isinstance(value, str) and (_begins_like_a_date(value) or not number(value)):
             moment = datetime.fromisoformat(value.strip())
+            if moment.tzinfo is UTC:
+                return moment
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         if (epoch := number(value)) is not None:
             return datetime.fromtimestamp(epoch / 1000 if epoch > LATEST_EPOCH_SECONDS else epoch, UTC)

@@ -93,7 +93,7 @@ def forget(
     )
     # The partition of the ledger as well: a run that crashed may have left rows of it there.
     for each in sorted({*partitions, *([partition] if partition else [])}):
-        _remove(store, Shard.of(conversation_id, ledger.shards), each, forgotten)
+        _remove(store, Shard.of(conversation_id, ledger.shards or 1), each, forgotten)
     content = json.dumps(forgotten.as_plain(), indent=2).encode() + b"\n"
     store.write(f"{RUNS}/{as_time(now).translate({45: None, 58: None})}-{run_id}-forgotten.json", content)
     return forgotten

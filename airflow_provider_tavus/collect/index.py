@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.layout import UNKNOWN_DATE, partition_of
 
@@ -208,7 +210,12 @@ class Index:
                 """,
                 (limit,),
             ).fetchall()
-            self._database.executemany("UPDATE conversations SET due = 2 WHERE id = ?", ((row[0],) for row in rows))
+            if rows:
+                # Those up to the last one, in the same order.
+                (last, *_, expected) = rows[-1]
+                self._database.execute(
+                    "UPDATE conversations SET due = 2 WHERE due = 1 AND (expected, id) <= (?, ?)", (expected, last)
+                )
         return [
             Due(
                 conversation_id,
@@ -370,7 +377,7 @@ class Index:
         return {
             "id": entry.conversation_id,
             "mine": self._shard.has(entry.conversation_id),
-            "entry": _ENCODE(entry.as_json()),
+            "entry": _encode(entry.as_json()),
             "state": entry.state,
             "at": entry.at,
             "updated_at": entry.updated_at,
@@ -394,7 +401,8 @@ class Index:
             self._database.execute("COMMIT")
 
 
-_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+def _encode(plain: dict[str, Any]) -> str:
+    return msgspec.json.encode(plain).decode()
 
 
 def _expected(partition: str | None) -> str:

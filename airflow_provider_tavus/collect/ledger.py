@@ -66,8 +66,8 @@ class Ledger:
         self._store = store
         self._run_id = run_id
         self._shard = shard
-        self.shards = shard.count if shard else 1
-        """How many shards the destination is collected in."""
+        self.shards = shard.count if shard else None
+        """How many shards the destination is collected in; None if nothing tells yet."""
         self._clock = clock
         self._read: list[str] = []
         self._written: list[str] = []
@@ -156,8 +156,8 @@ class Ledger:
                 f"The ledger was written by a later version of this provider (format {header['ledger']}): update."
             )
         if self._shard is None:
-            self.shards = header["shards"]
-        elif header["shards"] != self.shards:
+            self.shards = header["shards"] or self.shards
+        elif header["shards"] not in {None, self.shards}:
             # Each shard has a table file of its own, so with another number rows would be there twice.
             raise ShardCountError(
                 f"This destination is collected in {header['shards']} shards, not in {self.shards}: count as "

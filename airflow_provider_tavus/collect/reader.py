@@ -85,6 +85,11 @@ class Reader:
         self.first_failure: Exception | None = None
         """What kept the first of them from being read or stored."""
 
+    @property
+    def under_way(self) -> int:
+        """How many were taken to be read, and are not read yet."""
+        return len(self._taken) + self._in_flight.total()
+
     async def read_all(self, listing: asyncio.Future[None], *, store_anyway: bool = False) -> None:
         """
         Read everything that is due.

@@ -59,6 +59,7 @@ class CollectionRun:
     :param store: the destination.
     :param copies: takes what is stored, too.
     :param clock: tells epoch seconds.
+    :param on_arrival: called with each partition before its tables are written, outside the event loop's thread.
     :param on_progress: called every ``progress_interval`` seconds while conversations are read.
     """
 
@@ -70,6 +71,7 @@ class CollectionRun:
         plan: Plan,
         copies: Copies | None = None,
         clock: Callable[[], float] = time.time,
+        on_arrival: Callable[[str], None] = lambda _: None,
         on_progress: Callable[[Progress], None] = lambda _: None,
         progress_interval: float = 5.0,
     ) -> None:
@@ -78,6 +80,7 @@ class CollectionRun:
         self._plan = plan
         self._copies = copies or NoCopies()
         self._clock = clock
+        self._on_arrival = on_arrival
         self._on_progress = on_progress
         self._progress_interval = progress_interval
         self._started_at, self._began = clock(), time.monotonic()
@@ -215,6 +218,7 @@ class CollectionRun:
     async def _finish(self, partition: str) -> None:
         if partition in self._unfinished:
             assert self._writer is not None
+            await asyncio.to_thread(self._on_arrival, partition)
             self._partitions |= await asyncio.to_thread(self._writer.finish, partition)
             self._index.partition_is_finished(partition)
             self._unfinished.remove(partition)
@@ -269,8 +273,8 @@ class CollectionRun:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(self._progress_interval)
-            done = self._reader.done
-            self._on_progress(Progress(done, done + self._index.due(), time.monotonic() - self._began))
+            done, left = self._reader.done, self._reader.under_way + self._index.due()
+            self._on_progress(Progress(done, done + left, time.monotonic() - self._began))
 
     def _certificate(self) -> Certificate:
         return certify(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
+from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def statistics(turns: Sequence[Turn] | None) -> Statistics:
     by_user = [duration for role, _, duration in spoken if role == "user"]
     by_assistant = [duration for role, _, duration in spoken if role == "assistant"]
     user_talk_seconds, assistant_talk_seconds = _sum(by_user), _sum(by_assistant)
-    longest = max(spoken, key=lambda turn: turn[2] or 0.0) if spoken and whole is not None else None
+    longest = max(spoken, key=itemgetter(2)) if spoken and whole is not None else None
     silences = _silences(spoken)
     latencies = _latencies(spoken)
     known = [latency for latency in latencies if latency is not None]
@@ -110,8 +111,8 @@ def _spoken(turns: Sequence[Turn]) -> list[Spoken]:
         role, duration = turn.role, turn.duration
         if role is not None and is_spoken(turn):
             spoken.append((role, start, duration if duration is None or duration >= 0 else None))
-    if all(start is not None for _, start, _ in spoken):
-        spoken.sort(key=lambda turn: turn[1] or 0.0)
+    if None not in map(itemgetter(1), spoken):
+        spoken.sort(key=itemgetter(1))
     return spoken
 
 

@@ -64,8 +64,8 @@ def words(content: Any) -> str | None:
 
 def is_spoken(turn: Turn) -> bool:
     """Say whether somebody said this aloud: a turn with words, of a known role that speaks."""
-    content = turn.content
-    if turn.role is None or turn.role in NOT_SPOKEN:
+    role, content = turn.role, turn.content
+    if role is None or role in NOT_SPOKEN:
         return False
     return bool(content.strip()) if isinstance(content, str) else content is not None
 
@@ -78,6 +78,8 @@ def starts(turns: Sequence[Turn]) -> list[float | None]:
     both. Where no turn has ``seconds_from_start``, the earliest timestamp is 0.
     """
     placed = [turn.seconds_from_start for turn in turns]
+    if None not in placed:
+        return placed
     loose = [(place, turn.timestamp) for place, turn in enumerate(turns) if placed[place] is None and turn.timestamp]
     zero = _zero(turns) if loose else None
     if zero is not None:

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Asset, Context
 
+    from airflow_provider_tavus.collect.arrivals import Arrivals
     from airflow_provider_tavus.collect.certificate import Certificate
     from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.plan import Plan
+    from airflow_provider_tavus.collect.store import Store
 
 FORMATS = ("jsonl", "parquet")
 RENDERINGS = ("vtt", "srt", "md", "txt")
@@ -68,8 +70,8 @@ class CollectConversationsOperator(BaseOperator):
     :param sql_conn_id: an Airflow connection to a PostgreSQL, MySQL, MariaDB or SQLite database, into whose tables
         ``tavus_conversations``, ``tavus_turns`` and ``tavus_events`` conversations are written as well (templated).
     :param sql_schema: where these tables are; None is the connection's own (templated).
-    :param asset: gets an event, with the certificate's numbers and dates, when something arrived. Without, and when
-        nothing did, no event is emitted.
+    :param asset: gets an event, with the certificate's numbers and dates, when something arrived, and from Airflow 3.3
+        on another one for each date, with the date as its partition key. When nothing did, no event is emitted.
     :param tavus_conn_id: the Airflow connection to use (templated).
     """
 
@@ -133,17 +135,20 @@ class CollectConversationsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the certificate."""
+        from airflow_provider_tavus.collect.arrivals import Arrivals
+
         if "parquet" in self.formats:
             _require_pyarrow()
         with permanent_errors_are_not_retried():
-            certificate, failure = self._run(self._plan())
+            plan, store = self._plan(), self._store()
+            arrivals = Arrivals(store, plan.shard)
+            certificate, failure = self._run(plan, store, arrivals)
             self.log.info("%s", certificate)
             plain = certificate.as_plain()
-            if certificate.collected:
-                self._tell_of_arrivals(context, plain)
             if failure is not None:
                 context["ti"].xcom_push(key="return_value", value=plain)
                 self._fail(certificate, failure)
+        self._tell_of(arrivals, context, plain)
         if not certificate.complete:
             self.log.warning("The list of conversations could not be read reliably; the next run reads all of it.")
         return plain
@@ -172,15 +177,22 @@ class CollectConversationsOperator(BaseOperator):
             renderings=tuple(self.renderings),
         )
 
-    def _run(self, plan: Plan) -> tuple[Certificate, Exception | None]:
+    def _store(self) -> Store:
+        from airflow_provider_tavus.collect.store import Store
+
+        return Store.at(ObjectStoragePath(self.destination))
+
+    def _run(self, plan: Plan, store: Store, arrivals: Arrivals) -> tuple[Certificate, Exception | None]:
         import asyncio
 
         from airflow_provider_tavus.collect.run import CollectionRun
-        from airflow_provider_tavus.collect.store import Store
 
         # What asks Airflow or reads files does so outside the event loop.
         client = make_async_client(TavusHook(self.tavus_conn_id).settings)
-        store = Store.at(ObjectStoragePath(self.destination))
+
+        def note(partition: str) -> None:
+            if self.asset is not None:
+                arrivals.note(partition)
 
         async def run(copies: Copies) -> tuple[Certificate, Exception | None]:
             async with client:
@@ -189,6 +201,7 @@ class CollectConversationsOperator(BaseOperator):
                     store=store,
                     plan=plan,
                     copies=copies,
+                    on_arrival=note,
                     on_progress=lambda progress: self.log.info("%s", progress),
                 )
                 return await running.run(), running.failure
@@ -196,12 +209,22 @@ class CollectConversationsOperator(BaseOperator):
         with open_copies(self.sql_conn_id, schema=self.sql_schema) as copies:
             return asyncio.run(run(copies))
 
-    def _tell_of_arrivals(self, context: Context, certificate: dict[str, Any]) -> None:
-        if self.asset is None:
+    def _tell_of(self, arrivals: Arrivals, context: Context, certificate: dict[str, Any]) -> None:
+        """Emit events for what arrived in this run, or in one before that failed: Airflow takes none from those."""
+        if self.asset is None or not (untold := arrivals.untold()):
             return
-        told = ("run_id", "collected", "pending", "partitions", "started_at", "finished_at")
-        events = context["outlet_events"][_alias(self.asset)]
-        events.add(self.asset, extra={name: certificate[name] for name in told})
+        partitions = sorted({*untold, *certificate["partitions"]})
+        told = ("run_id", "collected", "pending", "started_at", "finished_at")
+        extra = {name: certificate[name] for name in told} | {"partitions": partitions}
+        context["outlet_events"][_alias(self.asset)].add(self.asset, extra=extra)
+        of_dates = context["outlet_events"][self.asset]
+        if hasattr(of_dates, "add_partitions"):
+            # An alias takes no partition keys. The asset is an outlet only where something arrived: as one from the
+            # beginning, it would get an event in every run.
+            of_dates.extra = extra
+            of_dates.add_partitions(partitions)
+            self.outlets = [*self.outlets, self.asset]
+        arrivals.told(untold)
 
     def _fail(self, certificate: Certificate, failure: Exception) -> None:
         from airflow_provider_tavus.api.errors import TavusError

@@ -77,6 +77,14 @@ def test_what_was_never_collected_is_not_collected_later(box: TavusBox, tmp_path
     assert is_gone(tmp_path, which)
 
 
+def test_what_is_forgotten_before_anything_was_collected_does_not_settle_the_number_of_shards(
+    box: TavusBox, tmp_path: Path, which: str
+) -> None:
+    forget_it(box, tmp_path, which)
+    assert sum(collect(box, tmp_path, shard=Shard(index, 3)).forgotten for index in range(3)) == 1
+    assert is_gone(tmp_path, which)
+
+
 def test_the_table_file_of_its_shard_is_written_anew(box: TavusBox, tmp_path: Path, which: str) -> None:
     for index in range(3):
         collect(box, tmp_path, shard=Shard(index, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import collecting
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
+from airflow_provider_tavus.collect.forget import forget
+from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.testing import ListView, ManualClock, Script, TavusBox, events
 from airflow_provider_tavus.testing.bodies import read_body
 
@@ -60,6 +63,12 @@ class Collections(RuleBasedStateMachine):
         self.box = self._stack.enter_context(TavusBox.in_thread(clock=ManualClock(START)))
         self.root = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.removed: set[str] = set()
+        self.forgotten: set[str] = set()
+        self.shards = 1
+
+    @initialize(shards=st.sampled_from([1, 1, 3]))
+    def the_work_is_shared(self, shards: int) -> None:
+        self.shards = shards
 
     # The world
 
@@ -109,25 +118,57 @@ class Collections(RuleBasedStateMachine):
 
     @rule(sweep=st.booleans())
     def a_run(self, sweep: bool) -> None:
-        self._collect(sweep=sweep)
+        self._collect_all(sweep=sweep)
 
-    @rule(crash_at=st.integers(1, 60), sweep=st.booleans())
-    def a_run_that_crashes(self, crash_at: int, sweep: bool) -> None:
+    @rule(crash_at=st.integers(1, 60), sweep=st.booleans(), retry=st.booleans())
+    def a_run_that_crashes(self, crash_at: int, sweep: bool, retry: bool) -> None:
         with suppress(collecting.Crash):
             self._collect(sweep=sweep, crash_at=crash_at)
+        if retry:
+            self._collect(sweep=sweep)
 
     @rule(at=st.integers(1, 40), seconds=st.sampled_from([0.0, 30.0, 150.0, HOUR]), sweep=st.booleans())
     def a_run_with_another_one_in_the_middle_of_it(self, at: int, seconds: float, sweep: bool) -> None:
         def meanwhile() -> None:
             self.box.advance(seconds)
             self.box.add(Script.finished(), created_at=self.box.clock.now() - 100.0)
-            self._collect(sweep=sweep)
+            self._collect(sweep=sweep, shard=at % self.shards)
 
         self._collect(sweep=True, meanwhile=meanwhile, meanwhile_at=at)
 
-    def _collect(self, *, sweep: bool, **interrupted: Any) -> Any:
-        store = collecting.InterruptedStore(self.root, **interrupted)
-        return collecting.collect(self.box, store, retries=0, sweep_interval=0.0 if sweep else 86_400.0, lookback=HOUR)
+    @rule(days=st.integers(2, 4), crash_at=st.none() | st.integers(1, 60))
+    def a_back_fill_of_some_days(self, days: int, crash_at: int | None) -> None:
+        # Airflow runs it once for each date, all at once or one after another.
+        def all_others() -> None:
+            for _ in range(days - 1):
+                self._collect_all(sweep=False)
+
+        with suppress(collecting.Crash):
+            self._collect(sweep=False, meanwhile=all_others, meanwhile_at=1, crash_at=crash_at)
+
+    @rule(which=conversations, crash_at=st.none() | st.integers(1, 12))
+    def one_is_forgotten(self, which: str, crash_at: int | None) -> None:
+        with suppress(collecting.Crash):
+            self._forget(which, crash_at=crash_at)
+        self._forget(which)
+        self.forgotten.add(which)
+
+    def _forget(self, which: str, *, root: Path | None = None, **interrupted: Any) -> None:
+        store = collecting.InterruptedStore(root or self.root, **interrupted)
+        forget(which, store=store, clock=self.box.clock.now)
+
+    def _collect_all(self, *, sweep: bool, root: Path | None = None) -> list[Any]:
+        return [self._collect(sweep=sweep, shard=index, root=root) for index in range(self.shards)]
+
+    def _collect(self, *, sweep: bool, shard: int = 0, root: Path | None = None, **interrupted: Any) -> Any:
+        return collecting.collect(
+            self.box,
+            collecting.InterruptedStore(root or self.root, **interrupted),
+            retries=0,
+            sweep_interval=0.0 if sweep else 86_400.0,
+            lookback=HOUR,
+            shard=Shard(shard, self.shards),
+        )
 
     @invariant()
     def every_object_is_whole_and_there_once(self) -> None:
@@ -140,13 +181,14 @@ class Collections(RuleBasedStateMachine):
             # Where nothing tells when a conversation ended, its periods count from the first look.
             for _ in range(2):
                 self.box.advance(2 * collecting.SETTLE)
-                certificate = self._collect(sweep=True)
+                certificates = self._collect_all(sweep=True)
             self._the_destination_is_the_truth()
-            self._the_certificate_is_the_truth(certificate)
+            self._the_certificates_are_the_truth(certificates)
             before = collecting.objects(self.root)
-            again = self._collect(sweep=True)
-            assert again.collected == 0
+            again = self._collect_all(sweep=True)
+            assert sum(certificate.collected for certificate in again) == 0
             assert collecting.objects(self.root) == before
+            self._one_run_into_an_empty_folder_leaves_the_same_bytes()
         finally:
             self._stack.close()
 
@@ -154,19 +196,40 @@ class Collections(RuleBasedStateMachine):
         now = self.box.clock.now()
         stored = collecting.raw(self.root)
         truth = {each.conversation_id: each for each in self.box.world if each.created_at <= now}
-        over = {each: read_body(it, now, verbose=True) for each, it in truth.items() if it.is_over(now)}
+        over = {
+            each: read_body(it, now, verbose=True)
+            for each, it in truth.items()
+            if it.is_over(now) and each not in self.forgotten
+        }
         assert {each: stored.get(each) for each in over} == over
         # What was deleted at Tavus after it was collected stays; of nothing else is there anything.
-        assert stored.keys() - over.keys() <= self.removed
-        collecting.tables_are_those_of_the_raw_objects(self.root)
+        assert stored.keys() - over.keys() <= self.removed - self.forgotten
+        collecting.tables_are_those_of_the_raw_objects(self.root, shards=self.shards)
 
-    def _the_certificate_is_the_truth(self, certificate: Any) -> None:
+    def _the_certificates_are_the_truth(self, certificates: list[Any]) -> None:
         now = self.box.clock.now()
         there = [each for each in self.box.world if each.created_at <= now]
-        assert certificate.complete
-        assert certificate.listed == len(there)
-        assert certificate.ended >= sum(each.is_over(now) for each in there)
-        assert certificate.pending == 0
+        assert all(certificate.complete for certificate in certificates)
+        assert sum(certificate.listed for certificate in certificates) == len(there)
+        assert sum(certificate.ended for certificate in certificates) >= sum(each.is_over(now) for each in there)
+        assert sum(certificate.pending for certificate in certificates) == 0
+
+    def _one_run_into_an_empty_folder_leaves_the_same_bytes(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for each in self.forgotten:
+                self._forget(each, root=Path(folder))
+            self._collect_all(sweep=True, root=Path(folder))
+            # What was deleted at Tavus cannot be had again: it is left out of this, with its dates.
+            dates = {
+                file.parent.name
+                for file in self.root.glob("raw/*/*.json")
+                if json.loads(file.read_bytes())["conversation_id"] in self.removed
+            }
+            assert _objects_of_other_dates(Path(folder), dates) == _objects_of_other_dates(self.root, dates)
+
+
+def _objects_of_other_dates(root: Path, dates: set[str]) -> dict[str, bytes]:
+    return {name: content for name, content in collecting.objects(root).items() if name.split("/")[1] not in dates}
 
 
 TestCollections = Collections.TestCase

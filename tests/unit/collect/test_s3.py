@@ -16,13 +16,15 @@ from ports import free_ports
 
 from airflow_provider_tavus.collect.forget import forget
 from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator
+from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-s3fs = pytest.importorskip("s3fs", reason="checked in the environment of `make test` alone")
-pytest.importorskip("moto", reason="checked in the environment of `make test` alone")
+s3fs = pytest.importorskip("s3fs", reason="checked by `make s3`")
+pytest.importorskip("moto", reason="checked by `make s3`")
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -93,3 +95,28 @@ def test_a_bucket_is_filled_once_and_forgets(box: TavusBox, bucket: Any) -> None
     assert box.count("get") == 1
     forget(late, store=store, clock=box.clock.now)
     assert objects(bucket) == first
+
+
+def test_the_operators_reach_a_bucket_by_its_airflow_connection(
+    box: TavusBox, bucket: Any, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tavus = {"conn_type": "tavus", "host": box.base_url, "password": box.api_key}
+    # The bucket's own key and address are told by nothing else.
+    lake = {"conn_type": "aws", "login": "key", "password": "secret", "extra": {"endpoint_url": address}}
+    lake["extra"]["region_name"] = "us-east-1"  # type: ignore[index]
+    monkeypatch.setenv("AIRFLOW_CONN_TAVUS_DEFAULT", json.dumps(tavus))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_LAKE", json.dumps(lake))
+    ids = [box.add(Script.finished(), created_at=time.time() - DAY - number * 3600) for number in range(5)]
+    arguments: Any = {"destination": "s3://aws_lake@lake/tavus"}
+    context: Any = {}
+
+    collect = CollectConversationsOperator(task_id="collect", sweep_interval=0.0, **arguments)
+    assert collect.execute(context)["collected"] == len(ids)
+    assert collect.execute(context)["collected"] == 0
+    assert {name.rsplit("/", 1)[-1] for name in objects(bucket) if name.startswith("raw/")} == {
+        f"{each}.json" for each in ids
+    }
+
+    ForgetConversationOperator(task_id="forget", conversation_id=ids[0], **arguments).execute(context)
+    assert collect.execute(context)["forgotten"] == 1
+    assert not any(ids[0] in name or ids[0].encode() in content for name, content in objects(bucket).items())

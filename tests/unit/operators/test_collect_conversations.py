@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sqlite3
 import sys
 import time
@@ -13,9 +14,11 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowOptionalProviderFeatureException,
     Asset,
+    AssetAlias,
     ObjectStoragePath,
 )
 
+from airflow_provider_tavus.collect.run import CollectionRun
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator, CollectionFailedError
 from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
 from airflow_provider_tavus.testing import Script, TavusBox, Turn
@@ -43,14 +46,32 @@ class OutletEvents:
     def __init__(self) -> None:
         self.added: list[tuple[str, Any, dict[str, Any]]] = []
 
-    def __getitem__(self, alias: Any) -> Any:
+    def __getitem__(self, of: Any) -> Any:
         outlet = self
 
-        class Accessor:
+        class OfAlias:
             def add(self, asset: Any, extra: dict[str, Any]) -> None:
-                outlet.added.append((alias.name, asset, extra))
+                outlet.added.append((of.name, asset, extra))
 
-        return Accessor()
+        return OfAlias() if isinstance(of, AssetAlias) else self.of_asset(of)
+
+    def of_asset(self, asset: Asset) -> Any:
+        return object()
+
+
+class PartitionedOutletEvents(OutletEvents):
+    """What it is from Airflow 3.3 on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extra: dict[str, Any] = {}
+        self.partitions: list[str] = []
+
+    def of_asset(self, asset: Asset) -> Any:
+        return self
+
+    def add_partitions(self, keys: list[str]) -> None:
+        self.partitions += keys
 
 
 @pytest.fixture
@@ -136,6 +157,29 @@ def test_no_word_of_a_transcript_reaches_xcom_or_log(
     assert box.api_key not in told
 
 
+def test_the_log_tells_how_far_a_long_run_is(
+    collect: Callable[..., dict[str, Any]],
+    box: TavusBox,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(60):
+        box.add(Script.finished(), created_at=time.time() - 7200 - number)
+    defaults = CollectionRun.__init__.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "progress_interval", 0.002)
+    caplog.set_level(logging.INFO)
+
+    collect(requests_in_flight=2)
+
+    logged = caplog.text + capsys.readouterr().out
+    told = re.findall(r"(\d+) of (\d+) conversations read, \d+ a second, (\d+ s left|time left unknown)\.", logged)
+    assert any(0 < int(done) < 60 for done, _, _ in told)
+    # However many are taken at a time.
+    assert {int(known) for done, known, _ in told if int(done)} == {60}
+    assert any(left.endswith("s left") for _, _, left in told)
+
+
 def test_what_failed_fails_the_task_after_everything_else_was_stored(
     collect: Callable[..., dict[str, Any]], ids: list[str], box: TavusBox, context: dict[str, Any]
 ) -> None:
@@ -158,32 +202,107 @@ def test_a_refused_key_is_not_retried_by_airflow(
         collect()
 
 
+LAKE = Asset("file://lake/tavus")
+
+
 def test_an_asset_gets_an_event_only_when_something_arrived(
-    collect: Callable[..., dict[str, Any]], ids: list[str], context: dict[str, Any]
+    collect: Callable[..., dict[str, Any]], ids: list[str], context: dict[str, Any], tmp_path: Path
 ) -> None:
-    asset = Asset("file://lake/tavus")
-    collect(asset=asset)
-    collect(asset=asset)
+    collect(asset=LAKE)
+    collect(asset=LAKE)
 
     ((_, of, extra),) = context["outlet_events"].added
-    assert of == asset
+    assert of == LAKE
     assert extra["collected"] == len(ids)
-    assert extra["partitions"] == sorted(extra["partitions"])
-    assert extra["partitions"]
+    assert extra["partitions"] == dates(tmp_path)
+
+
+def dates(folder: Path) -> list[str]:
+    return sorted({file.parent.name.removeprefix("created=") for file in folder.glob("lake/raw/*/*")})
+
+
+def test_each_date_has_an_event_with_a_partition_key_where_airflow_has_them(
+    collect: Callable[..., dict[str, Any]],
+    ids: list[str],
+    context: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operators: list[CollectConversationsOperator] = []
+    tell_of = CollectConversationsOperator._tell_of
+
+    def noticed(operator: CollectConversationsOperator, *told: Any) -> None:
+        operators.append(operator)
+        tell_of(operator, *told)
+
+    monkeypatch.setattr(CollectConversationsOperator, "_tell_of", noticed)
+    events = context["outlet_events"] = PartitionedOutletEvents()
+
+    collect(asset=LAKE)
+    collect(asset=LAKE)
+
+    assert events.partitions == dates(tmp_path)
+    assert events.extra["collected"] == len(ids)
+    # As an outlet it would get an event whether something arrived or not.
+    assert [LAKE in operator.outlets for operator in operators] == [True, False]
+
+
+def test_what_arrived_in_a_run_that_failed_is_told_of_by_the_next_one_that_does_not(
+    collect: Callable[..., dict[str, Any]], box: TavusBox, ids: list[str], context: dict[str, Any], tmp_path: Path
+) -> None:
+    box.trouble(status=500, conversation_id=ids[2])
+    with pytest.raises(CollectionFailedError):
+        collect(asset=LAKE)
+    assert not context["outlet_events"].added
+    arrived = dates(tmp_path)
+    box.remove(ids[2])
+    box.stop_troubles()
+
+    assert collect(asset=LAKE)["collected"] == 0
+    collect(asset=LAKE)
+
+    ((_, _, extra),) = context["outlet_events"].added
+    assert extra["partitions"] == arrived
 
 
 def test_what_is_left_out_and_redacted_is_in_no_byte_of_the_destination(
-    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path
+    collect: Callable[..., dict[str, Any]], ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="checked in the environment of `make test` alone")
+    pytest.importorskip("airflow.providers.sqlite", reason="the provider of SQLite is not installed")
+    database = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "archive.db")})
+    monkeypatch.setenv("AIRFLOW_CONN_ARCHIVE", database)
+
     def redact(conversation: dict[str, Any]) -> dict[str, Any]:
-        redacted: dict[str, Any] = json.loads(json.dumps(conversation).replace(SAID, "[redacted]"))
+        if conversation["conversation_id"] == ids[0]:
+            raise ValueError(f"cannot tell whether {SAID} is all: {conversation}")
+        redacted: dict[str, Any] = json.loads(json.dumps(conversation).replace(SAID, "left out 9b2d"))
         return redacted
 
-    collect(redact=redact, leave_out=["conversation_url"], renderings=["vtt", "srt", "md", "txt"])
+    with pytest.raises(CollectionFailedError) as failure:
+        collect(
+            redact=redact,
+            leave_out=["conversation_url"],
+            renderings=["vtt", "srt", "md", "txt"],
+            formats=["jsonl", "parquet"],
+            sql_conn_id="archive",
+            asset=LAKE,
+        )
 
-    objects = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
-    assert any(b"[redacted]" in content for content in objects)
-    assert not any(SAID.encode() in content or b"tavus.daily.co" in content for content in objects)
+    assert SAID not in f"{failure.value!s}{failure.value.__cause__!r}"
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    objects = {file: file.read_bytes() for file in files}
+    # Compressed, so its bytes alone would tell nothing.
+    objects |= {
+        file: json.dumps(parquet.read_table(file, partitioning=None).to_pylist(), default=str).encode()
+        for file in files
+        if file.suffix == ".parquet"
+    }
+    for ending in ("json", "jsonl", "parquet", "vtt", "srt", "md", "txt", "db"):
+        redacted = [content for file, content in objects.items() if file.suffix == f".{ending}"]
+        assert any(b"left out 9b2d" in content for content in redacted), ending
+    assert not [file for file, content in objects.items() if SAID.encode() in content or b"tavus.daily.co" in content]
+    assert not [file for file, content in objects.items() if ids[0].encode() in content]
 
 
 def test_conversations_are_written_into_a_database_as_well_and_forgotten_there_too(
