@@ -23,12 +23,14 @@ from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.times import iso
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.triggers import metrics
+from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
 from airflow_provider_tavus.triggers.discovery import Listed
 from airflow_provider_tavus.triggers.event_state import Progress
+from airflow_provider_tavus.triggers.expected_callbacks import ExpectedCallbacks
 from airflow_provider_tavus.triggers.shared_poll import CLOCKS_DIFFER_BY, carry_out
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from airflow_provider_tavus.conversations.readiness import Verdict
     from airflow_provider_tavus.triggers.discovery import Discovery
@@ -97,9 +99,15 @@ class Watch:
     _held_since: float | None = None
     _trouble: str | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _callbacks: ExpectedCallbacks | None = None
 
     async def run(self, listing: AsyncIterator[Discovery]) -> AsyncGenerator[dict[str, Any]]:
         """Yield the payload of each event, in order of readiness."""
+        # Reading the configuration can take its time.
+        await asyncio.to_thread(prepare)
+        if (reader := reader_of_this_loop()) is not None:
+            self._callbacks = ExpectedCallbacks(reader, self.tell)
+        unsubscribe = reader.subscribe(self._hear) if reader else None
         following = asyncio.create_task(self._follow(listing))
         following.add_done_callback(lambda _: self._changed.set())
         try:
@@ -118,8 +126,15 @@ class Watch:
         finally:
             for task in [following, *(each.task for each in self._watching.values() if each.task)]:
                 task.cancel()
+            if unsubscribe is not None:
+                unsubscribe()
             if self._discovery is not None:
                 self._discovery.is_not_needed_by(self)
+
+    def _hear(self, conversation_ids: Sequence[str]) -> None:
+        """Look at the list at once if there are callbacks of conversations that it has not shown yet."""
+        if self._discovery and not all(map(self._discovery.knows, conversation_ids)):
+            self._discovery.hurry()
 
     # -- what is listed ------------------------------------------------------------------------------------------
 
@@ -149,6 +164,8 @@ class Watch:
             return
         await self._watch_what_is_new(discovery, progress)
         await self._note_what_is_not_stored(now)
+        if self._callbacks is not None:
+            self._callbacks.count_the_lost(now)
         await self._move_on(now, progress)
 
     async def _begin(self, now: float) -> Progress:
@@ -223,6 +240,8 @@ class Watch:
             del self._watching[conversation_id]
             if is_news and verdict.state == "ready":
                 self._unstored[conversation_id] = time.time()
+                if self._callbacks is not None:
+                    self._callbacks.expect(listed, ready_at)
                 metrics.an_event_was_fired()
                 yield _payload(verdict, listed)
 

@@ -390,7 +390,7 @@ async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(box: TavusBo
 @pytest.mark.parametrize("order", ["newest", "oldest", "random", "shuffled"])
 async def test_whatever_the_order_of_the_list_nobody_is_missed(order: Any, box: TavusBox, triggerer: Triggerer) -> None:
     begun(triggerer.store)
-    box.list_view = ListView(order=order, limit_cap=3)
+    box.account.list_view = ListView(order=order, limit_cap=3)
     calls = {box.add(Script.finished(seconds=1), created_at=time.time() - 300 + n) for n in range(7)}
 
     fired = await triggerer.run(
@@ -402,7 +402,7 @@ async def test_whatever_the_order_of_the_list_nobody_is_missed(order: Any, box: 
 
 async def test_a_look_where_nothing_is_new_costs_one_request(box: TavusBox, triggerer: Triggerer) -> None:
     begun(triggerer.store)
-    box.list_view = ListView(limit_cap=3)
+    box.account.list_view = ListView(limit_cap=3)
     for number in range(30):
         conversation_id = box.add(Script.finished(seconds=1), created_at=time.time() - 300 + number)
         triggerer.store.store_event(conversation_id)
