@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_tavus.conversations.events import ended_at, latest_event
+from airflow_provider_tavus.conversations.events import last_came
 
 if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
@@ -48,12 +48,19 @@ def a_conversation_was_read() -> None:
 
 def a_wait_woke_up(wait: Wait, conversation: Conversation, now: float) -> None:
     """Tell how long after the last event that was waited for the wait came to know, if it happened meanwhile."""
-    events = [latest_event(conversation, event_type) for event_type in wait.wait_for]
-    times = [event.timestamp for event in events if event and event.timestamp]
-    if end := ended_at(conversation):
-        times.append(end)
-    if times and (last := max(times).timestamp()) >= wait.schedule.started_at:
-        _time("tavus.wake_up_latency", timedelta(seconds=max(0.0, now - last)))
+    last = last_came(conversation, wait.wait_for)
+    if last and last.timestamp() >= wait.schedule.started_at:
+        _time("tavus.wake_up_latency", timedelta(seconds=max(0.0, now - last.timestamp())))
+
+
+def callbacks_never_came(number: int) -> None:
+    """Count callbacks that should have come and did not."""
+    _count("tavus.callbacks.lost", number)
+
+
+def an_event_was_fired() -> None:
+    """Count a conversation that got its asset event."""
+    _count("tavus.events")
 
 
 def _count(name: str, times: int = 1) -> None:

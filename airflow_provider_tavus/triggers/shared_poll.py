@@ -25,6 +25,7 @@ from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.active_list import ActiveList, ListFailedError
 from airflow_provider_tavus.triggers.brake import Brake
+from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
 from airflow_provider_tavus.triggers.clock import WallClock
 from airflow_provider_tavus.triggers.pace import NEVER, Paces
 from airflow_provider_tavus.triggers.watched import READING, Waiter, Watched
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.api.settings import ClientSettings
     from airflow_provider_tavus.conversations.wait import Wait
+    from airflow_provider_tavus.triggers.callbacks import CallbackReader
     from airflow_provider_tavus.triggers.clock import Clock
     from airflow_provider_tavus.triggers.pace import Tick
 
@@ -56,6 +58,9 @@ REFUSALS_OF_THE_LIST = 3
 LONGEST_WITHOUT_LIST = 300.0
 """Seconds (or two ticks, if that is longer) after which a list that was done without is asked again."""
 
+AFTER_A_HINT = 1.0
+"""Seconds between two reads of a conversation, at least, however often somebody says that it has changed."""
+
 
 class SharedPoll:
     """
@@ -63,11 +68,15 @@ class SharedPoll:
 
     :param client: opened when the first wait joins and closed when the last one has left.
     :param clock: the time that the waits' schedules go by.
+    :param reader: tells of callbacks, where there are any.
     """
 
-    def __init__(self, client: AsyncTavusClient, clock: Clock | None = None) -> None:
+    def __init__(
+        self, client: AsyncTavusClient, clock: Clock | None = None, reader: CallbackReader | None = None
+    ) -> None:
         self._client = client
         self._clock = clock or WallClock()
+        self._reader = reader
         self._waiters: set[Waiter] = set()
         self._intervals: Counter[float] = Counter()
         self._watched: dict[str, Watched] = {}
@@ -121,6 +130,9 @@ class SharedPoll:
         self._intervals[waiter.wait.schedule.interval] += 1
         for conversation_id in waiter.wait.undecided:
             self._watch(conversation_id, waiter, first_look, now)
+        if first_look is not None and self._reader is not None:
+            # A callback may have come between the last look and now, when nobody was told of it.
+            self.look_at_once(filter(self._reader.came, waiter.wait.undecided))
         if not waiter.wait.undecided:
             waiter.end()
         if self._list_is_too_long and self._paces.best_tick(self._list.pages) is not NEVER:
@@ -188,9 +200,27 @@ class SharedPoll:
             watched.pause = None
             del self._active[watched.conversation_id]
 
+    # -- hints ---------------------------------------------------------------------------------------------------
+
+    def look_at_once(self, conversation_ids: Iterable[str]) -> None:
+        """Read those of these conversations that somebody waits for at once: they are said to have changed."""
+        for conversation_id in conversation_ids:
+            watched = self._watched.get(conversation_id)
+            if watched is not None:
+                watched.wants_read = True
+                if watched.due != READING:
+                    self._plan_after_a_hint(watched)
+        self._changed.set()
+
+    def _plan_after_a_hint(self, watched: Watched) -> None:
+        due = max(self._clock.now(), watched.read_at + AFTER_A_HINT)
+        if due < watched.due:
+            self._plan(watched, due, has_its_turn=True)
+
     # -- the loop ------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        unsubscribe = self._reader.subscribe(self.look_at_once) if self._reader else None
         try:
             async with self._client:
                 while self._waiters:
@@ -201,6 +231,8 @@ class SharedPoll:
             # Whatever broke: nobody is to wait for ever.
             self._end_all(error)
         finally:
+            if unsubscribe is not None:
+                unsubscribe()
             for task in (*self._reads, *filter(None, [self._listing])):
                 task.cancel()
             # Somebody may have joined while the client was closed, or the poll alone was cancelled.
@@ -449,6 +481,8 @@ class SharedPoll:
             if watched.pause is not None:
                 self._count_active(watched)
             self._plan(watched, watched.planned)
+            if watched.wants_read:
+                self._plan_after_a_hint(watched)
 
     def _tell_one(self, waiter: Waiter, conversation_id: str, news: Conversation | TavusError) -> None:
         now = self._clock.now()
@@ -530,7 +564,8 @@ async def carry_out(
 async def _open_poll(settings: ClientSettings) -> SharedPoll:
     # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
     await asyncio.to_thread(metrics.prepare)
-    return SharedPoll(await asyncio.to_thread(make_async_client, settings))
+    await asyncio.to_thread(prepare)
+    return SharedPoll(await asyncio.to_thread(make_async_client, settings), reader=reader_of_this_loop())
 
 
 _readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ClientSettings], asyncio.Task[ClientSettings]]]
