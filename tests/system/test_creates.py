@@ -138,6 +138,38 @@ def test_no_call_is_ended_when_its_trigger_is_handed_to_another_triggerer(
 
 
 @pytest.mark.long
+def test_a_wait_in_a_worker_that_is_marked_failed_ends_its_call_if_its_author_wants_that(
+    airflow: RealAirflow, box: BoxProcess
+) -> None:
+    run = Run(airflow, box, "creates_and_waits_in_a_worker")
+    box.wait_for_requests(1, route="get", timeout=90)
+
+    airflow.rest.mark_failed(run.dag_id, run.run_id, "create")
+    box.wait_for_requests(1, route="end", timeout=50)
+
+    (conversation_id,) = run.conversations()
+    assert [request["conversation_id"] for request in box.requests(route="end")] == [conversation_id]
+    assert airflow.task_states(run.dag_id, run.run_id) == {"create": "failed"}
+
+
+@pytest.mark.long
+def test_the_documented_retry_policy_says_when_the_next_try_begins(airflow: RealAirflow, box: BoxProcess) -> None:
+    if not airflow.keeps_task_state:
+        pytest.skip("this Airflow has no retry policies")
+    box.trouble("answer", status=429, route="create")
+    run_id = airflow.trigger("hold_with_patience")
+    airflow.wait_for_task_state("hold_with_patience", run_id, "create", "up_for_retry", timeout=180)
+    query = "SELECT retry_delay_override FROM task_instance WHERE dag_id = ? AND run_id = ?"
+    assert airflow.database.rows(query, "hold_with_patience", run_id) == [(600.0,)]
+
+    # Somebody who does not want to wait for it clears the task.
+    box.stop_troubles()
+    airflow.clear("hold_with_patience", run_id, ["create"])
+    assert airflow.wait_for_run("hold_with_patience", run_id) == "success"
+    assert {request["status"] for request in box.requests(route="create")} == {429, 200}
+
+
+@pytest.mark.long
 def test_a_wait_that_is_marked_failed_ends_its_call_if_its_author_wants_that(
     airflow: RealAirflow, box: BoxProcess
 ) -> None:

@@ -62,11 +62,11 @@ with DAG(dag_id="creates", start_date=START, schedule=None, default_args=RETRIES
     CreateConversationOperator(task_id="create", pal_id=PAL, tavus_conn_id=CONNECTION, conversation_name="A call")
 
 with DAG(dag_id="creates_in_a_dying_worker", start_date=START, schedule=None, default_args=RETRIES):
-    # Long enough for somebody to clear the task where Airflow does not retry it.
-    DyingOperator(task_id="create", pal_id=PAL, properties={"max_call_duration": 180})
+    # Whoever clears it, where Airflow does not retry it, may come when the call is over.
+    DyingOperator(task_id="create", pal_id=PAL, when_cleared="reuse")
 
 with DAG(dag_id="creates_and_hangs", start_date=START, schedule=None, default_args=RETRIES):
-    HangingOperator(task_id="create", pal_id=PAL, properties={"max_call_duration": 180})
+    HangingOperator(task_id="create", pal_id=PAL)
 
 with DAG(dag_id="creates_and_waits", start_date=START, schedule=None, default_args=RETRIES):
     CreateConversationOperator(
@@ -79,6 +79,17 @@ with DAG(dag_id="creates_and_waits", start_date=START, schedule=None, default_ar
         poke_interval=2,
         timeout=300,
         deferrable=True,
+    )
+
+with DAG(dag_id="creates_and_waits_in_a_worker", start_date=START, schedule=None, default_args=RETRIES):
+    CreateConversationOperator(
+        task_id="create",
+        pal_id=PAL,
+        wait_for_completion=True,
+        cancellation="end",
+        poke_interval=2,
+        timeout=300,
+        deferrable=False,
     )
 
 with DAG(dag_id="creates_many", start_date=START, schedule=None, default_args=RETRIES, max_active_tasks=100):

@@ -462,7 +462,9 @@ def test_whoever_can_enter_the_room_is_masked_in_logs(
     monkeypatch.setattr("airflow_provider_tavus.operators.create_conversation.mask_secret", masked.append)
 
     names = ["conversation_url", "meeting_token", "callback_url"]
-    operator = create(require_auth=True, callback_url="https://example.com/?token=s3cret", include=names)
+    operator = create(require_auth=True, callback_url="https://example.com/?token={{ token }}", include=names)
+    operator.render_template_fields({"token": "s3cret"})  # type: ignore[typeddict-unknown-key]
+    assert masked == ["https://example.com/?token=s3cret"], "before Airflow shows what it rendered"
     result = new_task().run(operator)
 
     assert set(masked) == {result[name] for name in names}
