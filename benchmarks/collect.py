@@ -412,18 +412,22 @@ def main() -> None:
     print(f"{asked.conversations} conversations of {asked.turns} turns, {asked.latency * 1000:g} ms of latency")
     print(" " * 12 + "".join(f"{title:>12}" for title in ("read", "a second", "of bare", "CPU s", "MiB", "requests")))
     best: dict[str, dict[str, float]] = {}
-    for contender, of_a_round in rows(asked):
-        if contender not in best or of_a_round["seconds"] < best[contender]["seconds"]:
-            best[contender] = of_a_round
-    bare = best.get("bare loop")
-    for contender, told in best.items():
-        rate = told["conversations"] / told["seconds"]
-        share = f"{rate * bare['seconds'] / bare['conversations']:>12.2f}" if bare else " " * 12
-        requests = f"{told['requests']:>12.0f}" if "requests" in told else " " * 12
-        print(
-            f"{contender:12}{told['conversations']:>12.0f}{rate:>12.0f}{share}{told['cpu']:>12.2f}{told['memory']:>12.0f}"
-            f"{requests}"
-        )
+    for contender, told in rows(asked):
+        if contender not in best or told["seconds"] < best[contender]["seconds"]:
+            best[contender] = told
+        print(line(contender, told, best.get("bare loop")), flush=True)
+    if asked.rounds > 1:
+        print(f"The best of {asked.rounds} rounds:")
+        for contender, told in best.items():
+            print(line(contender, told, best.get("bare loop")))
+
+
+def line(contender: str, told: dict[str, float], bare: dict[str, float] | None) -> str:
+    rate = told["conversations"] / told["seconds"]
+    share = f"{rate * bare['seconds'] / bare['conversations']:>12.2f}" if bare else " " * 12
+    requests = f"{told['requests']:>12.0f}" if "requests" in told else ""
+    cost = f"{told['cpu']:>12.2f}{told['memory']:>12.0f}"
+    return f"{contender:12}{told['conversations']:>12.0f}{rate:>12.0f}{share}{cost}{requests}"
 
 
 if __name__ == "__main__":
