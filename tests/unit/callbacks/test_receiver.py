@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -208,3 +210,30 @@ def test_without_the_asset_callbacks_are_dropped_and_come_again_with_it(receiver
     assert receiver.wait_for(["c-kept"])
     assert "c-dropped" not in receiver.journal()["ids"]
     assert receiver.log().count("there is no active asset named 'tavus_conversations'") == 1
+
+
+SEVERAL_WRITERS = """
+from concurrent.futures import ThreadPoolExecutor
+from airflow_provider_tavus.callbacks.journal_rows import append_to_journal
+
+def write(writer):
+    return [append_to_journal("tavus_conversations", [f"c-{writer}-{number}"]) for number in range(25)]
+
+with ThreadPoolExecutor(4) as pool:
+    assert all(map(all, pool.map(write, range(4))))
+"""
+
+
+def test_api_servers_that_write_at_the_same_time_lose_nothing_of_each_other(receiver: ReceiverProcess) -> None:
+    before = receiver.journal()["n"]
+    other = subprocess.Popen([sys.executable, "-c", SEVERAL_WRITERS], env=receiver.process.environment)
+    sent = 0
+    while other.poll() is None:
+        assert receiver.post(receiver.tokens[0], callback(f"c-meanwhile-{sent}")) == 200
+        sent += 1
+        time.sleep(0.02)
+    assert other.returncode == 0
+    assert receiver.wait_for([f"c-meanwhile-{sent - 1}"])
+    journal = receiver.journal()
+    assert journal["n"] - before == sent + 100
+    assert {f"c-{writer}-{number}" for writer in range(4) for number in range(25)} <= set(journal["ids"])

@@ -31,8 +31,9 @@ def made_anew() -> Iterator[None]:
 def test_airflow_finds_it_by_its_entry_point_and_by_the_provider() -> None:
     (entry_point,) = entry_points(group="airflow.plugins", name="tavus")
     assert entry_point.load() is TavusPlugin
-    (plugin,) = get_provider_info()["plugins"]  # type: ignore[misc]
-    assert plugin == {"name": "tavus", "plugin-class": "airflow_provider_tavus.plugins.tavus.TavusPlugin"}
+    assert get_provider_info()["plugins"] == [
+        {"name": "tavus", "plugin-class": "airflow_provider_tavus.plugins.tavus.TavusPlugin"}
+    ]
 
 
 def test_the_receiver_is_off_until_it_is_configured(caplog: pytest.LogCaptureFixture) -> None:
