@@ -39,6 +39,8 @@ DONE = frozenset({"success", "failed"})
 """The states in which a run stays."""
 TASK_DONE = DONE | {"skipped", "upstream_failed", "removed"}
 """The states in which a task stays."""
+CALLBACK_TOKENS = ["canary-callbacks-0123456789abcdefghij", "canary-callbacks-of-before-0123456789"]
+"""What callbacks come with, in the Airflow of the system tests; the first goes into new URLs."""
 FIRST_WAIT = 180.0
 """Seconds that a start may take on a slow machine that does other things as well."""
 

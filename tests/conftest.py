@@ -37,8 +37,9 @@ TO_ONE_WORKER = {
     "tests/system/": "an Airflow",
     "tests/system/test_documents.py": "another Airflow",
     "tests/system/test_examples.py": "another Airflow",
-    # What these build, they build once.
+    # What these build or start, they have once.
     "tests/package/test_distribution.py": "the distributions",
+    "tests/unit/callbacks/test_receiver": "a receiver of callbacks",
     "tests/unit/testing/test_box_with_tavus_cli.py": "the vendor's client",
 }
 """Tests that share something costly, by the beginning of their ids: the longest that fits counts."""

@@ -102,7 +102,7 @@ def conversation_id_of(body: bytes) -> str | None:
         conversation_id = checked_conversation_id(_read(body))
     except (InvalidArgumentError, ValueError, RecursionError):
         return None
-    return conversation_id if len(conversation_id) <= LONGEST_ID else None
+    return conversation_id if conversation_id.isascii() and len(conversation_id) <= LONGEST_ID else None
 
 
 def _read(body: bytes) -> object:

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -13,6 +14,7 @@ from packaging.requirements import Requirement
 from snippets import DOCUMENTS, PROJECT, blocks
 
 from airflow_provider_tavus.api.settings import ClientSettings
+from airflow_provider_tavus.callbacks.settings import A_TOKEN
 from airflow_provider_tavus.hooks.tavus import TavusHook
 
 COMMANDS = [command for block in blocks("bash") for command in block.text.replace("\\\n", " ").splitlines()]
@@ -24,7 +26,7 @@ def commands(*words: str) -> list[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_tested() -> None:
-    kinds = [("make",), ("pip", "install"), ("export",), ("airflow", "connections")]
+    kinds = [("make",), ("pip", "install"), ("export",), ("airflow", "connections"), ("python", "-c")]
     assert sorted(COMMANDS) == sorted(command for kind in kinds for command in commands(*kind))
 
 
@@ -82,3 +84,9 @@ def test_a_connection_in_the_environment_says_what_its_text_says(
     )
     monkeypatch.setenv("AIRFLOW_CONN_TAVUS_DEFAULT", shell.stdout)
     assert TavusHook().settings == settings
+
+
+def test_the_token_that_python_makes_is_one_that_callbacks_can_have() -> None:
+    (command,) = commands("python", "-c")
+    made = subprocess.run([sys.executable, *shlex.split(command)[1:]], capture_output=True, text=True, check=True)
+    assert A_TOKEN.fullmatch(made.stdout.strip())

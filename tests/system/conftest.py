@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from box_process import BoxProcess
-from real_airflow import RealAirflow
+from real_airflow import CALLBACK_TOKENS, RealAirflow
 from snippets import write_dags
 from statsd_listener import StatsdListener
 
@@ -65,7 +65,8 @@ def airflow(
         "tavus_wrong_key": running_box.connection | {"password": "wrong-canary-key-5e0b"},
     }
     environment = statsd.airflow_settings | {
-        "AIRFLOW_VAR_TAVUS_DESTINATION": f"file://{tmp_path_factory.mktemp('destination')}"
+        "AIRFLOW__TAVUS__CALLBACK_TOKENS": ", ".join(CALLBACK_TOKENS),
+        "AIRFLOW_VAR_TAVUS_DESTINATION": f"file://{tmp_path_factory.mktemp('destination')}",
     }
     with RealAirflow(directory, dag_folders=folders, connections=connections, environment=environment) as running:
         yield running

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from airflow_provider_tavus.api import errors
 from airflow_provider_tavus.conversations.create_body import FIELDS, PROPERTIES
 from airflow_provider_tavus.conversations.identity import Mark
+from airflow_provider_tavus.operators import create_conversation
 from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
 from airflow_provider_tavus.testing import ListView, Script, TavusBox
 from airflow_provider_tavus.testing.create import FIELDS as KNOWN_TO_THE_SERVICE
@@ -474,3 +475,67 @@ def test_it_can_be_mapped() -> None:
     with DAG("mapped", schedule=None):
         mapped = CreateConversationOperator.partial(task_id="create", pal_id="p1").expand(conversation_name=["a", "b"])
     assert mapped.operator_class is CreateConversationOperator
+
+
+# -- callbacks -----------------------------------------------------------------------------------------------------
+
+CALLBACK_TOKEN = "canary-token-0123456789abcdefghijklmnop"
+
+
+@pytest.fixture
+def callbacks(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Configure callbacks, and return the URL they go to."""
+    monkeypatch.setattr(create_conversation, "AIRFLOW_V_3_3_PLUS", True)
+    monkeypatch.setenv("AIRFLOW__TAVUS__CALLBACK_TOKENS", f"{CALLBACK_TOKEN},old-{CALLBACK_TOKEN}")
+    monkeypatch.setenv("AIRFLOW__TAVUS__CALLBACK_BASE_URL", "https://airflow.example.com")
+    return f"https://airflow.example.com/tavus/callbacks/{CALLBACK_TOKEN}"
+
+
+def test_airflow_itself_can_be_where_callbacks_go(
+    callbacks: str, manual_box: TavusBox, new_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masked: list[str] = []
+    monkeypatch.setattr(create_conversation, "mask_secret", masked.append)
+    sent: list[dict[str, Any]] = []
+    manual_box.account.on_create = lambda body: sent.append(body) or Script.active()  # type: ignore[func-returns-value]
+    operator = create(receive_callbacks=True)
+
+    result = new_task().run(operator)
+
+    assert [body["callback_url"] for body in sent] == [callbacks]
+    assert callbacks in masked
+    assert CALLBACK_TOKEN not in str(result)
+    # Nor does the task keep it, whose arguments Airflow shows.
+    assert CALLBACK_TOKEN not in str(vars(operator))
+
+
+def test_two_places_for_callbacks_are_one_too_many() -> None:
+    with pytest.raises(ValueError, match="receive_callbacks=True or a callback_url, not both"):
+        create(receive_callbacks=True, callback_url="https://example.com")
+
+
+@pytest.mark.usefixtures("callbacks")
+@pytest.mark.parametrize(
+    ("settings", "airflow_3_3", "reason"),
+    [
+        ({"CALLBACK_TOKENS": ""}, True, r"\[tavus\] callback_tokens"),
+        ({}, False, "3.3"),
+        ({"CALLBACK_TOKENS": "canary"}, True, "Token 1"),
+        ({"CALLBACK_BASE_URL": "example.com"}, True, "callback_base_url"),
+    ],
+)
+def test_callbacks_that_would_go_nowhere_are_said_before_anything_is_sent(
+    settings: dict[str, str],
+    airflow_3_3: bool,
+    reason: str,
+    manual_box: TavusBox,
+    new_task: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(create_conversation, "AIRFLOW_V_3_3_PLUS", airflow_3_3)
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AIRFLOW__TAVUS__{name}", value)
+    with pytest.raises(AirflowFailException, match=reason) as failure:
+        new_task().run(create(receive_callbacks=True))
+    assert "canary" not in str(failure.value)
+    assert not manual_box.requests
