@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from airflow_provider_tavus.api.models import Conversation, Event
@@ -55,3 +56,9 @@ def ended_at(conversation: Conversation) -> datetime | None:
     """Return when the conversation was shut down; None if its events do not tell, or were not read."""
     shutdown = latest_event(conversation, SHUTDOWN)
     return shutdown.timestamp if shutdown else None
+
+
+def last_came(conversation: Conversation, event_types: Iterable[str]) -> datetime | None:
+    """Return when the last came of a conversation's end and these events, as far as they tell their times."""
+    events = [latest_event(conversation, event_type) for event_type in (SHUTDOWN, *event_types)]
+    return max((event.timestamp for event in events if event and event.timestamp), default=None)

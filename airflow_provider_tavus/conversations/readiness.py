@@ -54,6 +54,7 @@ class Verdict:
     :param missing: which of the wanted events are not there.
     :param reason: a key of :data:`REASONS` if the state is ``never``.
     :param ended_at: when the conversation was shut down, ISO 8601 in UTC, if its events tell.
+    :param ready_at: when the last came of its end and the wanted events, likewise; None unless the state is ``ready``.
     """
 
     conversation_id: str
@@ -63,6 +64,7 @@ class Verdict:
     reason: str | None = None
     shutdown_reason: str | None = None
     ended_at: str | None = None
+    ready_at: str | None = None
 
     def as_plain(self) -> dict[str, Any]:
         """Return the verdict as plain JSON, the shape that a wait hands out as its XCom."""
@@ -74,6 +76,7 @@ class Verdict:
             "reason": self.reason,
             "shutdown_reason": self.shutdown_reason,
             "ended_at": self.ended_at,
+            "ready_at": self.ready_at,
         }
 
     @classmethod
@@ -135,6 +138,7 @@ def judge(
         reason=reason,
         shutdown_reason=events.shutdown_reason(conversation),
         ended_at=iso(events.ended_at(conversation)),
+        ready_at=iso(events.last_came(conversation, wait_for)) if state == "ready" else None,
     )
 
 

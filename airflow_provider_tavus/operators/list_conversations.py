@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_tavus.api.errors import InvalidArgumentError
+from airflow_provider_tavus.conversations.labels import Labels
 from airflow_provider_tavus.conversations.secrets import checked_include
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
@@ -107,9 +107,10 @@ class ListConversationsOperator(BaseOperator):
             raise InvalidArgumentError(f"status must be 'active', 'ended' or None, not {self.status!r}.")
         after = _moment("created_after", self.created_after)
         before = _moment("created_before", self.created_before)
+        wanted = Labels(self.conversation_name, self.pal_id, self.face_id)
         found: list[tuple[datetime | None, Conversation]] = []
         for conversation in every_conversation(hook.send, status=self.status):
-            if not self._has_labels(conversation):
+            if not wanted.fit(Labels(conversation.conversation_name, conversation.pal_id, conversation.face_id)):
                 continue
             created_at = conversation.created_at
             if created_at is None and (after or before):
@@ -127,14 +128,6 @@ class ListConversationsOperator(BaseOperator):
                 )
         found.sort(key=lambda one: (one[0] or datetime.min.replace(tzinfo=UTC), one[1].conversation_id))
         return [conversation for _, conversation in found]
-
-    def _has_labels(self, conversation: Conversation) -> bool:
-        wanted_name = self.conversation_name
-        return (
-            (wanted_name is None or fnmatchcase(conversation.conversation_name or "", wanted_name))
-            and self.pal_id in {None, conversation.pal_id}
-            and self.face_id in {None, conversation.face_id}
-        )
 
 
 def _moment(name: str, given: datetime | str | None) -> datetime | None:

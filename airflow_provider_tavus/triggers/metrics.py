@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import Stats
 
-from airflow_provider_tavus.conversations.events import ended_at, latest_event
+from airflow_provider_tavus.conversations.events import last_came
 
 if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
@@ -41,9 +41,6 @@ def a_conversation_was_read() -> None:
 
 def a_wait_woke_up(wait: Wait, conversation: Conversation, now: float) -> None:
     """Tell how long after the last event that was waited for the wait came to know, if it happened meanwhile."""
-    events = [latest_event(conversation, event_type) for event_type in wait.wait_for]
-    times = [event.timestamp for event in events if event and event.timestamp]
-    if end := ended_at(conversation):
-        times.append(end)
-    if times and (last := max(times).timestamp()) >= wait.schedule.started_at:
-        Stats.timing("tavus.wake_up_latency", timedelta(seconds=max(0.0, now - last)))
+    last = last_came(conversation, wait.wait_for)
+    if last and last.timestamp() >= wait.schedule.started_at:
+        Stats.timing("tavus.wake_up_latency", timedelta(seconds=max(0.0, now - last.timestamp())))

@@ -36,6 +36,14 @@ def test_ended_with_a_transcript_is_ready_in_whatever_order_the_events_came(even
     assert verdict(*events).state == "ready"
 
 
+def test_it_is_ready_when_the_last_came_of_its_end_and_the_wanted_events() -> None:
+    late = TRANSCRIPT | {"timestamp": "2026-04-29T03:50:00Z"}
+
+    assert verdict(late, SHUTDOWN).ready_at == "2026-04-29T03:50:00Z"
+    assert verdict(late, SHUTDOWN, wait_for=()).ready_at == verdict(SHUTDOWN).ended_at
+    assert verdict(SHUTDOWN).ready_at is None
+
+
 def test_a_transcript_that_comes_before_the_end_is_not_enough() -> None:
     assert verdict(JOINED, TRANSCRIPT, status="active").state == "waiting"
 

@@ -141,6 +141,7 @@ def verdict(state: str) -> dict[str, Any]:
         "reason": None,
         "shutdown_reason": None,
         "ended_at": None,
+        "ready_at": None,
     }
 
 

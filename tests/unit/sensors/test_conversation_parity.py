@@ -188,7 +188,7 @@ def test_every_mode_ends_alike(case: Case, box: TavusBox, carry_out: Callable[..
 
 
 def without_times(verdict: dict[str, Any] | None) -> str:
-    return str({name: value for name, value in (verdict or {}).items() if name != "ended_at"})
+    return str({name: value for name, value in (verdict or {}).items() if name not in {"ended_at", "ready_at"}})
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -238,6 +238,7 @@ def test_what_comes_out_is_the_same_verdict_to_the_letter(
         "reason": None,
         "shutdown_reason": "participant_left_timeout",
         "ended_at": "2026-04-29T03:47:01Z",
+        "ready_at": "2026-04-29T03:47:01Z",
     }
     assert end.executions == 1
 

@@ -66,6 +66,7 @@ async def test_an_event_names_conversations_and_says_nothing_of_what_was_said(bo
         "reason",
         "shutdown_reason",
         "ended_at",
+        "ready_at",
     }
 
 
