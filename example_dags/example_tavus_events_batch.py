@@ -65,14 +65,11 @@ if importlib.util.find_spec("airflow.sdk"):
             ]
 
         @task
-        def count_turns(conversation_ids: list[str]) -> dict[str, int]:
+        def count_turns(conversation_ids: list[str]) -> int:
             from airflow_provider_tavus.conversations.plain import as_plain
 
             hook = TavusHook()
-            turns = {}
-            for conversation_id in conversation_ids:
-                conversation = as_plain(hook.get_conversation(conversation_id, verbose=True))
-                turns[conversation_id] = len(conversation["transcript"] or ())
-            return turns
+            read = (as_plain(hook.get_conversation(one, verbose=True)) for one in conversation_ids)
+            return sum(len(conversation["transcript"] or ()) for conversation in read)
 
         count_turns(new_conversations())

@@ -73,6 +73,7 @@ def own_airflow(tmp_path_factory: pytest.TempPathFactory, own_box: TavusBox) -> 
                     # A DAG that was paused or unpaused is heard of when its file is read the next time.
                     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3",
                     "TAVUS_POLL_INTERVAL": str(INTERVAL),
+                    "AIRFLOW__CORE__PLUGINS_FOLDER": "/tmp/w/sy/exp/plugins",  # TEMP
                 },
                 database=database,
             )
@@ -87,7 +88,7 @@ class Events:
 
     def stored(self, asset: str = "tavus_conversations") -> Counter[str]:
         """How many events each conversation has had."""
-        query = "SELECT extra FROM asset_event JOIN asset ON asset.id = asset_event.asset_id WHERE asset.name = ?"
+        query = "SELECT asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_event.asset_id WHERE asset.name = ?"
         return Counter(conversation_of(extra) for (extra,) in self._airflow.database.rows(query, asset))
 
     def reached(self, dag_id: str) -> dict[str, list[float]]:
