@@ -40,6 +40,46 @@ def get_provider_info() -> dict[str, object]:
                 ],
             }
         ],
+        "plugins": [{"name": "tavus", "plugin-class": "airflow_provider_tavus.plugins.tavus.TavusPlugin"}],
+        "config": {
+            "tavus": {
+                "description": "Callbacks of Tavus, which Airflow's API server receives (Airflow 3.3 and later).",
+                "options": {
+                    "callback_tokens": {
+                        "description": (
+                            "What the URL of a callback ends in, at least 32 characters of A-Z, a-z, 0-9, - and _ "
+                            "that nobody can guess. Several, separated by commas, are all accepted; the first goes "
+                            "into new URLs. Without any, the receiver is off."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": None,
+                        "default": "",
+                        "sensitive": True,
+                    },
+                    "callback_base_url": {
+                        "description": (
+                            "The URL by which Tavus reaches Airflow's API server, without a path that ends in "
+                            "/tavus. Default: [api] base_url."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://airflow.example.com",
+                        "default": "",
+                    },
+                    "callback_asset": {
+                        "description": (
+                            "The name of an asset that a DAG defines. What came in is kept in its state store until "
+                            "the triggerer has read it."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": None,
+                        "default": "tavus_conversations",
+                    },
+                },
+            }
+        },
         "extra-links": ["airflow_provider_tavus.links.conversation.ConversationLink"],
         "connection-types": [
             {

@@ -16,8 +16,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
     mask_secret,
 )
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_tavus.api.errors import ConcurrencyLimitError
+from airflow_provider_tavus.api.errors import ConcurrencyLimitError, ConfigurationError
 from airflow_provider_tavus.conversations.arguments import checked_event_types, seconds
 from airflow_provider_tavus.conversations.cancellation import checked_cancellation
 from airflow_provider_tavus.conversations.create_body import FIELDS, create_body
@@ -69,6 +70,8 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
     :param persona_id: the older name of ``pal_id``.
     :param audio_only: without video.
     :param callback_url: where Tavus sends events; masked in logs.
+    :param receive_callbacks: let Tavus send them to Airflow itself, whose configuration says where that is; instead of
+        ``callback_url``.
     :param conversation_name: a name; the mark follows it.
     :param conversational_context: what the AI is told beforehand.
     :param custom_greeting: what it says first.
@@ -119,6 +122,7 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
         persona_id: str | None = None,
         audio_only: bool | str | None = None,
         callback_url: str | None = None,
+        receive_callbacks: bool = False,
         conversation_name: str | None = None,
         conversational_context: str | None = None,
         custom_greeting: str | None = None,
@@ -155,6 +159,7 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
         self.persona_id = persona_id
         self.audio_only = audio_only
         self.callback_url = callback_url
+        self.receive_callbacks = receive_callbacks
         self.conversation_name = conversation_name
         self.conversational_context = conversational_context
         self.custom_greeting = custom_greeting
@@ -184,6 +189,8 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
         self.tavus_conn_id = tavus_conn_id
         if when_cleared not in {"create", "reuse"}:
             raise ValueError(f"when_cleared must be 'create' or 'reuse', not {when_cleared!r}.")
+        if receive_callbacks and callback_url is not None:
+            raise ValueError("Pass receive_callbacks=True or a callback_url, not both: a conversation has one.")
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         # Airflow stores what templates were filled in with, for everybody to see: what is secret of it is masked
@@ -234,7 +241,7 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
             return as_plain(conversation, include=self.include)
 
     def _find_or_create(self, context: Context, pause: Mapping[str, Any]) -> Conversation:
-        body = create_body({name: getattr(self, name) for name in FIELDS}, self.extra_fields or {})
+        body = self._body()
         with closing(TavusHook(self.tavus_conn_id)) as hook:
             self._settings = hook.settings
             one = OneConversation(
@@ -255,6 +262,12 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
                 else:
                     _mask(conversation)
                     return conversation
+
+    def _body(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in FIELDS}
+        if self.receive_callbacks:
+            fields["callback_url"] = _own_callback_url()
+        return create_body(fields, self.extra_fields or {})
 
     def _pause_at_the_limit(self, context: Context, limit: ConcurrencyLimitError, waiting_since: float) -> None:
         now = self._clock.time()
@@ -337,6 +350,19 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
             self.log.warning("Conversation %s may go on: %s", self.conversation_id, fault)
         else:
             cancel_conversation(self.conversation_id, self.cancellation, settings, self.log)
+
+
+def _own_callback_url() -> str:
+    from airflow_provider_tavus.callbacks.settings import callback_settings
+
+    settings = callback_settings() if AIRFLOW_V_3_3_PLUS else None
+    if settings is None:
+        raise ConfigurationError(
+            "receive_callbacks=True has no effect here: Airflow receives callbacks only from version 3.3 on, and if "
+            "[tavus] callback_tokens is set, for the workers as well as for the API server."
+        )
+    mask_secret(settings.callback_url)
+    return settings.callback_url
 
 
 def _mask(conversation: Conversation) -> None:

@@ -24,15 +24,17 @@ from airflow_provider_tavus.conversations.events import ended_at, has_ended
 from airflow_provider_tavus.hooks.tavus import make_async_client
 from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.active_list import ActiveList, ListFailedError
+from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
 from airflow_provider_tavus.triggers.clock import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.api.settings import ClientSettings
     from airflow_provider_tavus.conversations.wait import Wait
+    from airflow_provider_tavus.triggers.callbacks import CallbackReader
     from airflow_provider_tavus.triggers.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,9 @@ CLOCKS_DIFFER_BY = 2.0
 
 LONGEST_SPREAD = 0.5
 """Seconds (or one interval, if that is shorter) over which the reads of all who have left the list are spread."""
+
+AFTER_A_HINT = 1.0
+"""Seconds between two reads of a conversation, at least, however often somebody says that it has changed."""
 
 READING = -1.0
 """The due time of a conversation that is being read, or whose turn has come."""
@@ -80,6 +85,8 @@ class Watched:
     """When it is to be looked at next."""
     has_its_turn: bool = False
     """Whether ``due`` is its turn among many that fell due together."""
+    hinted: bool = False
+    """Whether somebody has said that it has changed, since it was last read."""
     waiters: set[Waiter] = field(default_factory=set)
 
     @property
@@ -94,11 +101,15 @@ class SharedPoll:
 
     :param client: opened when the first wait joins and closed when the last one has left.
     :param clock: the time that the waits' schedules go by.
+    :param reader: tells of callbacks, where there are any.
     """
 
-    def __init__(self, client: AsyncTavusClient, clock: Clock | None = None) -> None:
+    def __init__(
+        self, client: AsyncTavusClient, clock: Clock | None = None, reader: CallbackReader | None = None
+    ) -> None:
         self._client = client
         self._clock = clock or WallClock()
+        self._reader = reader
         self._waiters: set[Waiter] = set()
         self._intervals: Counter[float] = Counter()
         self._watched: dict[str, Watched] = {}
@@ -156,6 +167,9 @@ class SharedPoll:
             watched.waiters.add(waiter)
             if due < watched.due and watched.due != READING:
                 self._plan(watched, due)
+        if first_look is not None and self._reader is not None:
+            # A callback may have come between the last look and now, when nobody was told of it.
+            self.look_at_once(filter(self._reader.came, waiter.wait.undecided))
         if not waiter.wait.undecided:
             waiter.over.set_result(None)
         if self._list_is_too_long and len(self._active) > self._list.pages:
@@ -187,9 +201,27 @@ class SharedPoll:
                 del self._watched[conversation_id]
                 self._active.discard(conversation_id)
 
+    # -- hints ---------------------------------------------------------------------------------------------------
+
+    def look_at_once(self, conversation_ids: Iterable[str]) -> None:
+        """Read those of these conversations that somebody waits for at once: they are said to have changed."""
+        for conversation_id in conversation_ids:
+            watched = self._watched.get(conversation_id)
+            if watched is not None:
+                watched.hinted = True
+                if watched.due != READING:
+                    self._plan_after_a_hint(watched)
+        self._changed.set()
+
+    def _plan_after_a_hint(self, watched: Watched) -> None:
+        due = max(self._clock.now(), watched.read_at + AFTER_A_HINT)
+        if due < watched.due:
+            self._plan(watched, due, has_its_turn=True)
+
     # -- the loop ------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        unsubscribe = self._reader.subscribe(self.look_at_once) if self._reader else None
         try:
             async with self._client:
                 while self._waiters:
@@ -200,6 +232,8 @@ class SharedPoll:
             # Whatever broke: nobody is to wait for ever.
             self._end_all(error)
         finally:
+            if unsubscribe is not None:
+                unsubscribe()
             for task in (*self._reads, *filter(None, [self._listing])):
                 task.cancel()
             # Somebody may have joined while the client was closed.
@@ -326,7 +360,8 @@ class SharedPoll:
 
     def _put_off(self, watched: Watched) -> float:
         """Return until when a read that is due can wait, because the list has said or will say that it is active."""
-        if watched.conversation_id not in self._active or not self._list_is_cheaper or self._list_failures:
+        without_the_list = not self._list_is_cheaper or self._list_failures
+        if watched.hinted or watched.conversation_id not in self._active or without_the_list:
             return 0.0
         verified_until = watched.read_at + max(LONGEST_UNVERIFIED, 20 * watched.interval)
         # The list has the first word: it comes once in every tick.
@@ -339,6 +374,7 @@ class SharedPoll:
         from airflow_provider_tavus.api import calls
 
         began = watched.read_at = self._clock.now()
+        watched.hinted = False
         metrics.a_conversation_was_read()
         call = calls.get_conversation(watched.conversation_id, verbose=True)
         try:
@@ -383,6 +419,8 @@ class SharedPoll:
             self._end_if_over(waiter)
         if watched.waiters:
             self._plan(watched, min(waiter.wait.next_look(began) for waiter in watched.waiters))
+            if watched.hinted:
+                self._plan_after_a_hint(watched)
 
     def _end_if_over(self, waiter: Waiter) -> None:
         if waiter.over.done():
@@ -461,4 +499,5 @@ async def carry_out(
 async def _open_poll(settings: ClientSettings) -> SharedPoll:
     # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
     await asyncio.to_thread(metrics.prepare)
-    return SharedPoll(await asyncio.to_thread(make_async_client, settings))
+    await asyncio.to_thread(prepare)
+    return SharedPoll(await asyncio.to_thread(make_async_client, settings), reader=reader_of_this_loop())

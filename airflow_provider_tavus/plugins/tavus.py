@@ -1,0 +1,45 @@
+"""What Airflow loads of this provider in each of its processes: it imports next to nothing before it is asked for."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowPlugin
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+log = logging.getLogger(__name__)
+
+
+class TavusPlugin(AirflowPlugin):
+    """The receiver of callbacks in the API server, if callbacks are configured."""
+
+    name = "tavus"
+    listeners: list[Any] = []  # The module of a listener, on Airflow 3.3 and later, has its place here.
+
+    @property
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
+        """The receiver's app, made when the API server asks for it."""
+        return fastapi_apps()
+
+
+@cache
+def fastapi_apps() -> list[dict[str, Any]]:
+    """Return the receiver's app where callbacks are configured as they should be, and else none."""
+    from airflow_provider_tavus.api.errors import ConfigurationError
+    from airflow_provider_tavus.callbacks.settings import URL_PREFIX, callback_settings
+
+    try:
+        settings = callback_settings()
+    except ConfigurationError as error:
+        log.error("Callbacks are not received: %s", error)
+        return []
+    if settings is None:
+        return []
+    if not AIRFLOW_V_3_3_PLUS:
+        log.warning("Callbacks are not received: [tavus] callback_tokens is set, but they need Airflow 3.3 or later.")
+        return []
+    from airflow_provider_tavus.callbacks.receiver import make_receiver
+
+    return [{"app": make_receiver(settings), "url_prefix": URL_PREFIX, "name": "Callbacks of Tavus"}]
