@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import sqlite3
 from pathlib import Path
@@ -61,8 +62,9 @@ class AirflowPostgres(AirflowDatabase):
 
     def connect(self) -> Any:
         """A connection that leaves JSON as its text, as SQLite does."""
-        import psycopg2
-        from psycopg2 import extras
+        # It carries no types.
+        psycopg2: Any = importlib.import_module("psycopg2")
+        extras: Any = importlib.import_module("psycopg2.extras")
 
         server = self._server
         connection = psycopg2.connect(host="127.0.0.1", port=server.port, user=server.user, dbname=server.database)

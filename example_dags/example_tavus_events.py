@@ -1,5 +1,5 @@
 """
-One DAG run for each conversation, as soon as its transcript is there (Airflow 3.0 and later).
+One DAG run for each conversation, as soon as its transcript is there (Airflow 3.0 or later).
 
 Airflow gives the events that wait together to one run: the first DAG starts a run of the second for each of them. The
 runs are named after the conversations, so that whatever is done again starts none twice.

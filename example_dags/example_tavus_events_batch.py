@@ -1,5 +1,5 @@
 """
-A batch per quarter of an hour of all conversations whose transcripts have come since the last one (Airflow 3.0 and later).
+A batch per quarter of an hour: all conversations whose transcripts have come since the last one (Airflow 3.0 or later).
 
 The batches go by the clock and read the events of the asset themselves: what came while the DAG was paused, or failed,
 is in the next batch that succeeds.
@@ -65,7 +65,7 @@ if importlib.util.find_spec("airflow.sdk"):
             ]
 
         @task
-        def count_turns(conversation_ids: list[str]) -> int:
+        def count_turns(conversation_ids: Any) -> int:
             from airflow_provider_tavus.conversations.plain import as_plain
 
             hook = TavusHook()

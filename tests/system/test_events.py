@@ -17,6 +17,7 @@ import pytest
 from airflow_database import AirflowPostgres
 from database_servers import PACKAGES, postgresql, program
 from real_airflow import RealAirflow
+from snippets import blocks
 
 from airflow_provider_tavus.testing import Script, TavusBox
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent.parent / "example_dags"
 HAS_STATE_STORES = tuple(map(int, version("apache-airflow").split(".")[:2])) >= (3, 3)
+(DOCUMENTED,) = [block for block in blocks("python") if block.watches]
 INTERVAL = 10.0
 TOKEN = secrets.token_urlsafe(32)
 CONVERSATIONS = 500
@@ -53,6 +55,7 @@ def own_airflow(tmp_path_factory: pytest.TempPathFactory, own_box: TavusBox) -> 
     for name, text in (
         ("each.py", (EXAMPLES / "example_tavus_events.py").read_text()),
         ("batch.py", quicker),
+        ("documented.py", DOCUMENTED.text),
     ):
         # The same watchers wherever the asset is.
         (examples / name).write_text(text.replace("poll_interval=60", f"poll_interval={INTERVAL}"))
@@ -73,7 +76,6 @@ def own_airflow(tmp_path_factory: pytest.TempPathFactory, own_box: TavusBox) -> 
                     # A DAG that was paused or unpaused is heard of when its file is read the next time.
                     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3",
                     "TAVUS_POLL_INTERVAL": str(INTERVAL),
-                    "AIRFLOW__CORE__PLUGINS_FOLDER": "/tmp/w/sy/exp/plugins",  # TEMP
                 },
                 database=database,
             )
@@ -88,8 +90,16 @@ class Events:
 
     def stored(self, asset: str = "tavus_conversations") -> Counter[str]:
         """How many events each conversation has had."""
-        query = "SELECT asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_event.asset_id WHERE asset.name = ?"
+        joined = "asset_event JOIN asset ON asset.id = asset_event.asset_id"
+        query = f"SELECT asset_event.extra FROM {joined} WHERE asset.name = ?"
         return Counter(conversation_of(extra) for (extra,) in self._airflow.database.rows(query, asset))
+
+    def payload(self, conversation_id: str) -> dict[str, Any]:
+        """What the event of a conversation says of it."""
+        payloads = [
+            as_json(extra)["payload"] for (extra,) in self._airflow.database.rows("SELECT extra FROM asset_event")
+        ]
+        return next(payload for payload in payloads if payload["conversation_id"] == conversation_id)
 
     def reached(self, dag_id: str) -> dict[str, list[float]]:
         """When runs of a DAG were created, by the conversations whose events they were given."""
@@ -117,9 +127,11 @@ class Events:
 
 
 def conversation_of(extra: Any) -> str:
-    extra = json.loads(extra) if isinstance(extra, str) else extra
-    assert extra["from_trigger"]
-    return str(extra["payload"]["conversation_id"])
+    return str(as_json(extra)["payload"]["conversation_id"])
+
+
+def as_json(extra: Any) -> Any:
+    return json.loads(extra) if isinstance(extra, str) else extra
 
 
 def epoch(moment: datetime | str) -> float:
@@ -245,6 +257,26 @@ def test_the_example_starts_a_run_for_each_conversation_and_clearing_it_starts_n
         assert sorted(own_airflow.database.runs(each)) == sorted(runs)
     finally:
         own_airflow.pause(dispatcher)
+
+
+def test_the_documented_watcher_starts_its_dag_with_the_payload_that_is_told_of(
+    own_airflow: RealAirflow, own_box: TavusBox, events: Events
+) -> None:
+    (dag_id,) = DOCUMENTED.scheduled_dags
+    own_airflow.unpause(dag_id)
+    try:
+        (one,) = add_ending_over(own_box, 1, 1.0)
+        events.wait_until_reached(dag_id, [one], 60)
+        *_, run_id = own_airflow.database.runs(dag_id)
+        assert own_airflow.wait_for_run(dag_id, run_id) == "success"
+        assert own_airflow.xcom(dag_id, run_id, "tell") == [one]
+    finally:
+        own_airflow.pause(dag_id)
+
+    (told_of,) = [json.loads(block.text) for block in blocks("json") if block.document.name == "events.md"]
+    payload = events.payload(one)
+    assert list(payload) == list(told_of)
+    assert {name: type(payload[name]) for name in payload} == {name: type(told_of[name]) for name in told_of}
 
 
 def test_batches_by_the_clock_have_each_conversation_once_also_after_a_pause(

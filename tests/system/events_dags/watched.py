@@ -18,7 +18,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def watched(name: str, **which: str) -> Asset:
     """An asset with a watcher of its own; equal ones are one trigger to Airflow."""
     trigger = ConversationEventTrigger(poll_interval=INTERVAL, **which)  # type: ignore[arg-type]
-    return Asset(name, watchers=[AssetWatcher(name="tavus", trigger=trigger)])
+    return Asset(name, watchers=[AssetWatcher(name="tavus_default", trigger=trigger)])
 
 
 CONVERSATIONS = watched("tavus_conversations")
