@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, object]:
                     "airflow_provider_tavus.triggers.conversation",
                     "airflow_provider_tavus.triggers.conversation_sensor",
                     "airflow_provider_tavus.triggers.created_conversation",
+                    "airflow_provider_tavus.triggers.event",
                 ],
             }
         ],

@@ -49,6 +49,11 @@ class CallbackSettings:
             )
         return f"{self.base_url.rstrip('/')}{URL_PREFIX}{CALLBACKS_PATH}/{self.tokens[0]}"
 
+    def leads_here(self, url: str | None) -> bool:
+        """Say whether a conversation's callbacks go to our receiver, with whichever token."""
+        path, _, token = (url or "").rpartition("/")
+        return path.endswith(f"{URL_PREFIX}{CALLBACKS_PATH}") and token in self.tokens
+
 
 def callback_settings() -> CallbackSettings | None:
     """

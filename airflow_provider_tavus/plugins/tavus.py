@@ -12,11 +12,20 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 log = logging.getLogger(__name__)
 
 
+def _listeners() -> list[Any]:
+    if not AIRFLOW_V_3_3_PLUS:
+        # There is no state store for what it notes.
+        return []
+    from airflow_provider_tavus.plugins import emitted
+
+    return [emitted]
+
+
 class TavusPlugin(AirflowPlugin):
-    """The receiver of callbacks in the API server, if callbacks are configured."""
+    """What notes the events of watchers, and the receiver of callbacks in the API server, if they are configured."""
 
     name = "tavus"
-    listeners: list[Any] = []  # The module of a listener, on Airflow 3.3 and later, has its place here.
+    listeners: list[Any] = _listeners()
 
     @property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextvars import Context
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ class CallbackReader:
         self._read = read
         self._pause = pause
         self._subscribers: list[Callable[[Sequence[str]], None]] = []
-        self._came: dict[str, None] = {}
+        self._came: dict[str, float] = {}
         self._head: object = None
         self._position = 0
         self._fails = False
@@ -68,6 +69,10 @@ class CallbackReader:
     def came(self, conversation_id: str) -> bool:
         """Say whether a callback of this conversation is known to have come, of whatever event."""
         return conversation_id in self._came
+
+    def last_came(self, conversation_id: str) -> float:
+        """Return when, in epoch seconds, it was last learned of a callback of this conversation; 0 is never."""
+        return self._came.get(conversation_id, 0.0)
 
     async def _run(self) -> None:
         try:
@@ -110,7 +115,7 @@ class CallbackReader:
     def _tell(self, ids: Sequence[str]) -> None:
         for one in ids:
             self._came.pop(one, None)
-            self._came[one] = None
+            self._came[one] = time.time()
         for oldest in list(self._came)[:-REMEMBERED]:
             del self._came[oldest]
         for tell in list(self._subscribers):

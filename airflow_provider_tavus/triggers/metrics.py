@@ -44,3 +44,13 @@ def a_wait_woke_up(wait: Wait, conversation: Conversation, now: float) -> None:
     last = last_came(conversation, wait.wait_for)
     if last and last.timestamp() >= wait.schedule.started_at:
         Stats.timing("tavus.wake_up_latency", timedelta(seconds=max(0.0, now - last.timestamp())))
+
+
+def callbacks_never_came(number: int) -> None:
+    """Count callbacks that should have come and did not."""
+    Stats.incr("tavus.callbacks.lost", number)
+
+
+def an_event_was_fired() -> None:
+    """Count a conversation that got its asset event."""
+    Stats.incr("tavus.events")

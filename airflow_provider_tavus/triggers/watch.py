@@ -1,0 +1,320 @@
+"""
+The watch over all conversations of an account: each gets a wait of its own, and its event when the wait is over.
+
+The waits are carried out by the poll that all waits of the account share. Nothing here ever gives up: whatever cannot
+be had now is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+import time
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_tavus.api.errors import TavusError
+from airflow_provider_tavus.conversations.labels import Labels
+from airflow_provider_tavus.conversations.schedule import Schedule
+from airflow_provider_tavus.conversations.times import iso
+from airflow_provider_tavus.conversations.wait import Wait
+from airflow_provider_tavus.triggers import metrics
+from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
+from airflow_provider_tavus.triggers.discovery import Listed
+from airflow_provider_tavus.triggers.event_state import Progress
+from airflow_provider_tavus.triggers.expected_callbacks import ExpectedCallbacks
+from airflow_provider_tavus.triggers.shared_poll import CLOCKS_DIFFER_BY, carry_out
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+
+    from airflow_provider_tavus.conversations.readiness import Verdict
+    from airflow_provider_tavus.triggers.discovery import Discovery
+    from airflow_provider_tavus.triggers.event_state import EventState, OpenCall
+
+RECENT = 3600.0
+"""Seconds before its first beginning since which a watcher looks at what was created: it may become ready only now."""
+LOOKBACK = 86_400.0
+"""Seconds for which it is kept, by creation, who has had an event: a row that is listed later than this is missed."""
+SAVE_INTERVAL = 600.0
+"""Seconds between two times that the progress is written down, if nothing but time has passed."""
+LONGEST_HOLD = 5.0
+"""Seconds for which an event is held back, at most, until all who had ended as well have been looked at."""
+STORED_WITHIN = 60.0
+"""Seconds after which Airflow has stored an event, whatever goes on beside it."""
+READ_AT_A_TIME = 50
+
+
+@dataclass(eq=False, slots=True)
+class Watching:
+    """A conversation that the watch waits for."""
+
+    listed: Listed
+    wait: Wait
+    task: asyncio.Task[None] | None = None
+    is_over: bool = False
+
+    @property
+    def may_be_ready(self) -> bool:
+        """Whether it had ended before anybody looked at it, and nobody has learned yet that it is not ready."""
+        verdict = self.wait.verdicts[self.listed.conversation_id]
+        is_not = self.wait.faults or (verdict.state == "waiting" and verdict.status is not None)
+        return not (self.listed.was_active or self.is_over or is_not)
+
+
+@dataclass(eq=False)
+class Watch:
+    """
+    One watcher's way through what is listed.
+
+    :param wanted: which conversations it is for.
+    :param wait_for: the event types wanted of each, besides its end.
+    :param grace_period: seconds after its end in which a conversation's events may still come.
+    :param interval: seconds between two looks at a conversation.
+    :param state: what is kept beyond this process.
+    :param tell: called with a sentence for each event, and for whatever gets none.
+    """
+
+    wanted: Labels
+    wait_for: tuple[str, ...]
+    grace_period: float
+    interval: float
+    state: EventState
+    tell: Callable[[str], object]
+
+    _discovery: Discovery | None = None
+    _progress: Progress | None = None
+    _saved_at: float = -math.inf
+    _watching: dict[str, Watching] = field(default_factory=dict)
+    _settled: dict[str, float] = field(default_factory=dict)
+    """Who gets no further event, and when they were created."""
+    _ready: list[tuple[float, int, Verdict, Listed]] = field(default_factory=list)
+    _order: count[int] = field(default_factory=count)
+    _unstored: dict[str, float] = field(default_factory=dict)
+    """Whose event was yielded at which time, and is not known to be stored yet."""
+    _held_since: float | None = None
+    _trouble: str | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _callbacks: ExpectedCallbacks | None = None
+
+    async def run(self, listing: AsyncIterator[Discovery]) -> AsyncGenerator[dict[str, Any]]:
+        """Yield the payload of each event, in order of readiness."""
+        # Reading the configuration can take its time.
+        await asyncio.to_thread(prepare)
+        if (reader := reader_of_this_loop()) is not None:
+            self._callbacks = ExpectedCallbacks(reader, self.tell)
+        unsubscribe = reader.subscribe(self._hear) if reader else None
+        following = asyncio.create_task(self._follow(listing))
+        following.add_done_callback(lambda _: self._changed.set())
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                if following.done():
+                    # Airflow starts the trigger again.
+                    await following
+                try:
+                    async with aclosing(self._what_is_ready()) as payloads:
+                        async for payload in payloads:
+                            yield payload
+                except Exception as error:
+                    self._say_why_it_does_not_go_on(error)
+        finally:
+            for task in [following, *(each.task for each in self._watching.values() if each.task)]:
+                task.cancel()
+            if unsubscribe is not None:
+                unsubscribe()
+            if self._discovery is not None:
+                self._discovery.is_not_needed_by(self)
+
+    def _hear(self, conversation_ids: Sequence[str]) -> None:
+        """Look at the list at once if there are callbacks of conversations that it has not shown yet."""
+        if self._discovery and not all(map(self._discovery.knows, conversation_ids)):
+            self._discovery.hurry()
+
+    # -- what is listed ------------------------------------------------------------------------------------------
+
+    async def _follow(self, listing: AsyncIterator[Discovery]) -> None:
+        async for discovery in listing:
+            try:
+                await self._take_in(discovery)
+            except Exception as error:
+                self._say_why_it_does_not_go_on(error)
+            else:
+                self._trouble = None
+            # Also for what could not be settled at the last look.
+            self._changed.set()
+
+    def _say_why_it_does_not_go_on(self, error: Exception) -> None:
+        # Above all of the state store: without knowing what was done, nothing is done.
+        if self._trouble != type(error).__name__:
+            self._trouble = type(error).__name__
+            self.tell(f"The watch does not go on, trying again at each look: {self._trouble}: {error}")
+
+    async def _take_in(self, discovery: Discovery) -> None:
+        now = time.time()
+        self._discovery = discovery
+        progress = self._progress or await self._begin(now)
+        discovery.is_needed_back_to(progress.watched_from, self)
+        if not discovery.looks:
+            return
+        await self._watch_what_is_new(discovery, progress)
+        await self._note_what_is_not_stored(now)
+        if self._callbacks is not None:
+            self._callbacks.count_the_lost(now)
+        await self._move_on(now, progress)
+
+    async def _begin(self, now: float) -> Progress:
+        self._progress = await self.state.load()
+        if self._progress is None:
+            self._progress = Progress(began=now, watched_from=now - RECENT)
+            await self.state.save(self._progress)
+        return self._progress
+
+    async def _watch_what_is_new(self, discovery: Discovery, progress: Progress) -> None:
+        listed = [
+            row
+            for row in discovery.rows
+            if self.wanted.fit(row.labels) and (row.was_active or _created(row) >= progress.watched_from)
+        ]
+        # What went on for long may have ended, and then it stands deep in the list.
+        still_open = [_reopened(conversation_id, call) for conversation_id, call in progress.open.items()]
+        unknown = {row.conversation_id: row for row in (*still_open, *listed)}
+        unknown = {one: row for one, row in unknown.items() if one not in self._watching and one not in self._settled}
+        new = list(unknown.values())
+        for first in range(0, len(new), READ_AT_A_TIME):
+            rows = new[first : first + READ_AT_A_TIME]
+            settled = await asyncio.gather(*(self.state.is_settled(row.conversation_id) for row in rows))
+            for row, is_settled in zip(rows, settled, strict=True):
+                if is_settled:
+                    self._settled[row.conversation_id] = _created(row)
+                else:
+                    self._watch(row, discovery)
+
+    def _watch(self, row: Listed, discovery: Discovery) -> None:
+        now = time.time()
+        schedule = Schedule(started_at=now, interval=self.interval, deadline=math.inf)
+        watching = Watching(row, Wait((row.conversation_id,), self.wait_for, self.grace_period, schedule))
+        # Who goes on, by the list, is looked at when an interval is over; who has ended, at once.
+        first_look = now + self.interval if row.was_active else None
+        watching.task = asyncio.create_task(self._wait(watching, discovery, first_look))
+        self._watching[row.conversation_id] = watching
+
+    async def _wait(self, watching: Watching, discovery: Discovery, first_look: float | None) -> None:
+        conversation_id = watching.listed.conversation_id
+        try:
+            # News of one can be what others are held back for.
+            await carry_out(watching.wait, discovery.settings, first_look, lambda _: self._changed.set())
+        except TavusError:
+            # It is gone, or the key was refused: the next look at the list tells, with the connection read again.
+            del self._watching[conversation_id]
+            discovery.sweep_soon()
+            return
+        finally:
+            self._changed.set()
+        watching.is_over = True
+        verdict = watching.wait.verdicts[conversation_id]
+        ready_at = math.inf if verdict.ready_at is None else datetime.fromisoformat(verdict.ready_at).timestamp()
+        heapq.heappush(self._ready, (ready_at, next(self._order), verdict, watching.listed))
+
+    # -- what is ready -------------------------------------------------------------------------------------------
+
+    async def _what_is_ready(self) -> AsyncGenerator[dict[str, Any]]:
+        """Yield what is ready, unless it is to be held back a little."""
+        while self._ready and not self._is_held_back():
+            ready_at, place, verdict, listed = heapq.heappop(self._ready)
+            conversation_id = verdict.conversation_id
+            try:
+                is_news = await self._is_news(verdict, ready_at)
+                if is_news and verdict.state == "never":
+                    self.tell(f"{verdict} No event.")
+                    await self.state.settle(conversation_id, verdict.reason or verdict.state)
+            except Exception:
+                heapq.heappush(self._ready, (ready_at, place, verdict, listed))
+                raise
+            self._settled[conversation_id] = _created(listed)
+            del self._watching[conversation_id]
+            if is_news and verdict.state == "ready":
+                self._unstored[conversation_id] = time.time()
+                if self._callbacks is not None:
+                    self._callbacks.expect(listed, ready_at)
+                metrics.an_event_was_fired()
+                yield _payload(verdict, listed)
+
+    def _is_held_back(self) -> bool:
+        """Say whether somebody else may have been ready before."""
+        if not any(each.may_be_ready for each in self._watching.values()):
+            self._held_since = None
+        elif self._held_since is None:
+            self._held_since = time.monotonic()
+            asyncio.get_running_loop().call_later(LONGEST_HOLD, self._changed.set)
+        return self._held_since is not None and time.monotonic() < self._held_since + LONGEST_HOLD
+
+    async def _is_news(self, verdict: Verdict, ready_at: float) -> bool:
+        assert self._progress is not None, "nobody is watched before the beginning"
+        if await self.state.is_settled(verdict.conversation_id):
+            # Another triggerer, that took this one for dead, was quicker.
+            return False
+        if ready_at < self._progress.began - CLOCKS_DIFFER_BY:
+            await self.state.settle(verdict.conversation_id, "ready before the watch began")
+            return False
+        return True
+
+    async def _note_what_is_not_stored(self, now: float) -> None:
+        """Settle by ourselves whose event Airflow has stored by now without telling our listener."""
+        for conversation_id, fired_at in list(self._unstored.items()):
+            if now > fired_at + STORED_WITHIN:
+                if not await self.state.is_settled(conversation_id):
+                    await self.state.settle(conversation_id, "ready")
+                del self._unstored[conversation_id]
+
+    # -- moving on -----------------------------------------------------------------------------------------------
+
+    async def _move_on(self, now: float, progress: Progress) -> None:
+        """Keep how far the watch has come, and forget what is of no interest any more."""
+        watched_from = max(progress.watched_from, now - LOOKBACK)
+        still_open = {
+            one: _as_open(each.listed) for one, each in self._watching.items() if _created(each.listed) < watched_from
+        }
+        if still_open.keys() == progress.open.keys() and now < self._saved_at + SAVE_INTERVAL:
+            return
+        self._progress = Progress(progress.began, watched_from, still_open)
+        await self.state.save(self._progress)
+        self._saved_at = now
+        # Only now: whoever finds these forgotten is to find them out of the time that is watched as well.
+        for conversation_id in [one for one, created in self._settled.items() if created < watched_from]:
+            if conversation_id not in self._unstored:
+                await self.state.forget(conversation_id)
+                del self._settled[conversation_id]
+
+
+def _created(row: Listed) -> float:
+    return math.inf if row.created_at is None else row.created_at
+
+
+def _as_open(row: Listed) -> OpenCall:
+    return {"created_at": row.created_at, "pal_id": row.labels.pal_id, "face_id": row.labels.face_id}
+
+
+def _reopened(conversation_id: str, call: OpenCall) -> Listed:
+    labels = Labels(pal_id=call["pal_id"], face_id=call["face_id"])
+    return Listed(conversation_id, call["created_at"], was_active=False, labels=labels, callback_url=None)
+
+
+def _payload(verdict: Verdict, listed: Listed) -> dict[str, Any]:
+    created_at = None if listed.created_at is None else iso(datetime.fromtimestamp(listed.created_at, UTC))
+    return {
+        "conversation_id": verdict.conversation_id,
+        "pal_id": listed.labels.pal_id,
+        "face_id": listed.labels.face_id,
+        "status": verdict.status,
+        "state": verdict.state,
+        "shutdown_reason": verdict.shutdown_reason,
+        "created_at": created_at,
+        "ended_at": verdict.ended_at,
+        "ready_at": verdict.ready_at,
+    }

@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import aclosing
+from importlib import import_module
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_tavus.testing import ListView, Script
+from airflow_provider_tavus.triggers import watch
+from airflow_provider_tavus.triggers.event import ConversationEventTrigger
+from airflow_provider_tavus.triggers.event_state import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from airflow_provider_tavus.testing import TavusBox
+
+pytestmark = pytest.mark.usefixtures("connect")
+
+HOUR = 3600.0
+
+
+class AssetStore:
+    """The state store of an asset, as Airflow hands it to a trigger; what is stored is JSON."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.is_down = False
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        self._be_up()
+        return json.loads(self.kept[key]) if key in self.kept else default
+
+    async def aset(self, key: str, value: Any) -> None:
+        self._be_up()
+        self.kept[key] = json.dumps(value)
+
+    async def adelete(self, key: str) -> None:
+        self._be_up()
+        self.kept.pop(key, None)
+
+    def _be_up(self) -> None:
+        if self.is_down:
+            raise RuntimeError("the state store is down")
+
+    def store_event(self, conversation_id: str) -> None:
+        """Do what the listener does where Airflow stores an event."""
+        self.kept[f"tavus/settled/{conversation_id}"] = json.dumps("ready")
+
+
+class Triggerer:
+    """Runs triggers as a triggerer does, until nothing more is to be expected."""
+
+    def __init__(self, box: TavusBox) -> None:
+        self.box = box
+        self.store = AssetStore()
+
+    def trigger(self, *, keeps_state: bool = True, **arguments: Any) -> ConversationEventTrigger:
+        trigger = ConversationEventTrigger(**{"poll_interval": 0.2} | arguments)
+        if keeps_state:
+            trigger.asset_state_store = SimpleNamespace(_by_name={"calls": self.store}, _by_uri={})  # type: ignore[assignment]
+        return trigger
+
+    async def run(
+        self,
+        *triggers: ConversationEventTrigger,
+        expected: int,
+        stored: bool = True,
+        killed: bool = False,
+        meanwhile: Callable[[], Any] = lambda: None,
+    ) -> list[dict[str, Any]]:
+        """
+        Return the ``expected`` events, and whatever comes in five further looks.
+
+        :param triggers: the default one if none is given.
+        :param stored: whether the events are stored.
+        :param killed: be killed at once when the expected events were yielded.
+        :param meanwhile: called when the triggers have looked for the first time.
+        """
+        fired: list[dict[str, Any]] = []
+        all_came = asyncio.Event()
+
+        async def run(one: ConversationEventTrigger) -> None:
+            async with aclosing(one.run()) as events:  # type: ignore[type-var]
+                async for event in events:
+                    fired.append(event.payload)
+                    if stored:
+                        self.store.store_event(event.payload["conversation_id"])
+                    if len(fired) >= expected:
+                        all_came.set()
+                        if killed:
+                            return
+
+        tasks = [asyncio.create_task(run(one)) for one in triggers or [self.trigger()]]
+        try:
+            async with asyncio.timeout(30):
+                await self._looks(3)
+                meanwhile()
+                if expected:
+                    await all_came.wait()
+                if not killed:
+                    await self._looks(5)
+        finally:
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(outcome is None or isinstance(outcome, asyncio.CancelledError) for outcome in outcomes), outcomes
+        return fired
+
+    async def _looks(self, number: int) -> None:
+        until = self.box.count(route="list") + number
+        while self.box.count(route="list") < until:  # noqa: ASYNC110 - the box is in another thread
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def triggerer(box: TavusBox) -> Triggerer:
+    return Triggerer(box)
+
+
+def ids(fired: Iterable[dict[str, Any]]) -> list[str]:
+    return [payload["conversation_id"] for payload in fired]
+
+
+def begun(store: AssetStore, ago: float = HOUR, **changes: Any) -> None:
+    """Let the watcher have begun some time ago."""
+    began = time.time() - ago
+    progress = Progress(began, changes.pop("watched_from", began), changes.pop("open", {}))
+    store.kept["tavus/progress"] = json.dumps(progress.as_plain())
+
+
+def test_its_arguments_are_plain_json_and_make_the_same_trigger() -> None:
+    original = ConversationEventTrigger(
+        wait_for=[], conversation_name="Interview *", pal_id="p1", tavus_conn_id="other"
+    )
+
+    class_path, arguments = original.serialize()
+    module, _, name = class_path.rpartition(".")
+    rebuilt = getattr(import_module(module), name)(**json.loads(json.dumps(arguments)))
+
+    assert rebuilt.serialize() == original.serialize()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"poll_interval": 0}, "poll_interval must be above 0"),
+        ({"wait_for": "transcript"}, "no event type"),
+        ({"grace_period": -1}, "grace_period"),
+    ],
+)
+def test_a_wrong_argument_is_refused_when_the_dag_is_parsed(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ConversationEventTrigger(**wrong)
+
+
+def test_watchers_share_a_stream_if_they_look_equally_often_over_one_connection() -> None:
+    key = ConversationEventTrigger().shared_stream_key()
+
+    assert ConversationEventTrigger(pal_id="p1", wait_for=[], grace_period=5).shared_stream_key() == key
+    assert ConversationEventTrigger(poll_interval=7).shared_stream_key() != key
+    assert ConversationEventTrigger(tavus_conn_id="other").shared_stream_key() != key
+
+
+async def test_a_conversation_that_becomes_ready_gets_one_event(box: TavusBox, triggerer: Triggerer) -> None:
+    box.add(Script.finished(seconds=0.5, transcript_delay=0.2), conversation_id="c1")
+
+    (payload,) = await triggerer.run(expected=1)
+
+    assert list(payload) == [
+        "conversation_id", "pal_id", "face_id", "status", "state", "shutdown_reason", "created_at", "ended_at",
+        "ready_at",
+    ]  # fmt: skip
+    assert payload["conversation_id"] == "c1"
+    assert (payload["status"], payload["state"]) == ("ended", "ready")
+    assert payload["shutdown_reason"] == "participant_left_timeout"
+    assert payload["created_at"] < payload["ended_at"] < payload["ready_at"]
+
+
+async def test_events_say_nothing_of_what_was_said_and_no_secret(box: TavusBox, triggerer: Triggerer) -> None:
+    box.add(
+        Script.finished(seconds=0.1, transcript_delay=0.0), conversation_id="c1", callback_url="https://x.example/t"
+    )
+
+    told = json.dumps(await triggerer.run(expected=1))
+
+    conversation = box.conversation("c1")
+    for secret in (box.api_key, box.base_url, "x.example", *(turn.content for turn in conversation.script.turns)):  # type: ignore[union-attr]
+        assert str(secret) not in told
+
+
+async def test_a_call_that_went_on_when_the_watch_began_gets_its_event(box: TavusBox, triggerer: Triggerer) -> None:
+    box.add(Script.active(), conversation_id="c1", created_at=time.time() - 5 * HOUR)
+
+    fired = await triggerer.run(expected=1, meanwhile=lambda: box.end("c1"))
+
+    assert ids(fired) == ["c1"]
+
+
+async def test_what_was_ready_before_the_watch_first_began_is_history(box: TavusBox, triggerer: Triggerer) -> None:
+    box.add(Script.finished(), conversation_id="c1", created_at=time.time() - HOUR / 2)
+    box.add(Script.finished(), conversation_id="c2", created_at=time.time() - 30 * HOUR)
+
+    assert await triggerer.run(expected=0) == []
+    assert await triggerer.run(expected=0) == []
+
+
+async def test_what_had_ended_before_and_becomes_ready_afterwards_gets_its_event(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    box.add(Script.finished(seconds=60, transcript_delay=60.8), conversation_id="c1", created_at=time.time() - 120)
+
+    assert ids(await triggerer.run(expected=1)) == ["c1"]
+
+
+async def test_a_restart_repeats_nothing_and_misses_nothing(box: TavusBox, triggerer: Triggerer) -> None:
+    begun(triggerer.store)
+    for number in range(5):
+        box.add(Script.finished(seconds=1), conversation_id=f"c{number}", created_at=time.time() - 100 + number)
+
+    first = await triggerer.run(expected=2, killed=True)
+    meanwhile = box.add(Script.finished(seconds=1), created_at=time.time() - 50)
+    second = await triggerer.run(expected=4)
+    third = await triggerer.run(expected=0)
+
+    assert ids(first) == ["c0", "c1"]
+    assert ids(second) == ["c2", "c3", "c4", meanwhile]
+    assert third == []
+
+
+async def test_an_event_that_was_yielded_and_never_stored_comes_again(box: TavusBox, triggerer: Triggerer) -> None:
+    begun(triggerer.store)
+    box.add(Script.finished(seconds=1), conversation_id="c1", created_at=time.time() - 60)
+
+    assert ids(await triggerer.run(expected=1, stored=False)) == ["c1"]
+    assert ids(await triggerer.run(expected=1)) == ["c1"]
+    assert await triggerer.run(expected=0) == []
+
+
+async def test_where_no_listener_tells_that_it_was_stored_the_watch_notes_it_itself(
+    box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "STORED_WITHIN", 0.3)
+    begun(triggerer.store)
+    box.add(Script.finished(seconds=1), conversation_id="c1", created_at=time.time() - 60)
+
+    assert ids(await triggerer.run(expected=1, stored=False)) == ["c1"]
+    assert await triggerer.run(expected=0) == []
+
+
+async def test_those_that_waited_come_in_the_order_in_which_they_became_ready(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    begun(triggerer.store)
+    delays = [50, 10, 40, 20, 30, 5, 45, 15, 35, 25]
+    for number, delay in enumerate(delays):
+        script = Script.finished(seconds=1, transcript_delay=delay)
+        box.add(script, conversation_id=f"c{number}", created_at=time.time() - 100)
+
+    fired = await triggerer.run(expected=10)
+
+    assert ids(fired) == [f"c{delays.index(delay)}" for delay in sorted(delays)]
+
+
+async def test_one_whose_results_never_come_gets_no_event_and_is_not_looked_at_for_ever(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    begun(triggerer.store)
+    box.add(Script.nobody_joined(seconds=1), conversation_id="c1", created_at=time.time() - 60)
+
+    assert await triggerer.run(triggerer.trigger(grace_period=5), expected=0) == []
+    assert box.count(conversation_id="c1") == 1
+    assert await triggerer.run(triggerer.trigger(grace_period=5), expected=0) == []
+    assert box.count(conversation_id="c1") == 1
+
+
+async def test_a_watch_without_a_state_store_begins_anew_with_its_process(
+    box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "CLOCKS_DIFFER_BY", 0.0)
+    box.add(Script.finished(seconds=0.1), conversation_id="c1")
+    watcher = triggerer.trigger(keeps_state=False)
+
+    first = await triggerer.run(watcher, expected=1)
+    call = box.add(Script.active())
+    second = await triggerer.run(triggerer.trigger(keeps_state=False), expected=1, meanwhile=lambda: box.end(call))
+
+    assert (ids(first), ids(second)) == (["c1"], [call])
+
+
+async def test_only_those_with_the_wanted_labels_get_events(box: TavusBox, triggerer: Triggerer) -> None:
+    begun(triggerer.store)
+    for conversation_id, name, pal in [("c1", "Interview 1", "p1"), ("c2", "Demo", "p1"), ("c3", "Interview 2", "p2")]:
+        box.add(
+            Script.finished(seconds=1),
+            conversation_id=conversation_id,
+            created_at=time.time() - 60,
+            name=name,
+            persona_id=pal,
+        )
+
+    fired = await triggerer.run(triggerer.trigger(conversation_name="Interview *", pal_id="p1"), expected=1)
+
+    assert ids(fired) == ["c1"]
+    assert box.count(route="get") == 1
+
+
+async def test_the_end_alone_can_be_waited_for(box: TavusBox, triggerer: Triggerer) -> None:
+    begun(triggerer.store)
+    box.add(Script.nobody_joined(seconds=1), conversation_id="c1", created_at=time.time() - 60)
+
+    (payload,) = await triggerer.run(triggerer.trigger(wait_for=[]), expected=1)
+
+    assert payload["shutdown_reason"] == "participant_absent_timeout"
+
+
+async def test_an_account_that_cannot_be_reached_is_watched_again_when_it_can(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    begun(triggerer.store)
+    box.add(Script.finished(seconds=1), conversation_id="c1", created_at=time.time() - 60)
+    box.trouble("answer", status=503, times=4)
+
+    assert ids(await triggerer.run(expected=1)) == ["c1"]
+
+
+async def test_a_key_that_was_rotated_is_read_again(
+    box: TavusBox, triggerer: Triggerer, connect: Callable[..., str]
+) -> None:
+    call = box.add(Script.active())
+
+    def rotate() -> None:
+        box.api_key = "canary-key-rotated-7d2f"
+        connect()
+        box.end(call)
+
+    assert ids(await triggerer.run(expected=1, meanwhile=rotate)) == [call]
+
+
+async def test_without_the_state_store_nothing_is_done_and_with_it_everything(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    begun(triggerer.store)
+    box.add(Script.finished(seconds=1), conversation_id="c1", created_at=time.time() - 60)
+    triggerer.store.is_down = True
+
+    def come_up() -> None:
+        assert box.count(route="get") == 0
+        triggerer.store.is_down = False
+
+    assert ids(await triggerer.run(expected=1, meanwhile=come_up)) == ["c1"]
+
+
+async def test_a_conversation_that_was_deleted_is_watched_no_more(box: TavusBox, triggerer: Triggerer) -> None:
+    call = box.add(Script.active())
+
+    assert await triggerer.run(expected=0, meanwhile=lambda: box.remove(call)) == []
+    box.forget_requests()
+    assert await triggerer.run(expected=0) == []
+    assert box.count(route="get") == 0
+
+
+async def test_a_call_longer_than_the_lookback_is_not_lost_over_a_restart(box: TavusBox, triggerer: Triggerer) -> None:
+    call = box.add(Script.active(), created_at=time.time() - 30 * HOUR)
+    begun(triggerer.store, ago=31 * HOUR)
+
+    assert await triggerer.run(expected=0) == []
+    assert json.loads(triggerer.store.kept["tavus/progress"])["open"].keys() == {call}
+    box.end(call)
+
+    assert ids(await triggerer.run(expected=1)) == [call]
+
+
+async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(box: TavusBox, triggerer: Triggerer) -> None:
+    for conversation_id, ago in [("c1", 25 * HOUR), ("c2", HOUR)]:
+        box.add(Script.finished(seconds=1), conversation_id=conversation_id, created_at=time.time() - ago)
+        triggerer.store.store_event(conversation_id)
+    begun(triggerer.store, ago=26 * HOUR)
+
+    assert await triggerer.run(expected=0) == []
+    assert triggerer.store.kept.keys() == {"tavus/progress", "tavus/settled/c2"}
+    assert await triggerer.run(expected=0) == []
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "random", "shuffled"])
+async def test_whatever_the_order_of_the_list_nobody_is_missed(order: Any, box: TavusBox, triggerer: Triggerer) -> None:
+    begun(triggerer.store)
+    box.account.list_view = ListView(order=order, limit_cap=3)
+    calls = {box.add(Script.finished(seconds=1), created_at=time.time() - 300 + n) for n in range(7)}
+
+    fired = await triggerer.run(
+        expected=8, meanwhile=lambda: calls.add(box.add(Script.finished(seconds=0.1), conversation_id="c99"))
+    )
+
+    assert sorted(ids(fired)) == sorted(calls)
+
+
+async def test_a_look_where_nothing_is_new_costs_one_request(box: TavusBox, triggerer: Triggerer) -> None:
+    begun(triggerer.store)
+    box.account.list_view = ListView(limit_cap=3)
+    for number in range(30):
+        conversation_id = box.add(Script.finished(seconds=1), created_at=time.time() - 300 + number)
+        triggerer.store.store_event(conversation_id)
+
+    assert await triggerer.run(expected=0) == []
+
+    pages = [int(request.query["page"]) for request in box.requests_of("list")]
+    sweep = pages.index(1, 1)
+    assert pages[:10] == list(range(1, 11))
+    assert set(pages[sweep + 1 :]) == {1}, "after the sweep and the list of those that go on"
+    assert box.count(route="get") == 0
