@@ -48,17 +48,19 @@ def own_box() -> Iterator[TavusBox]:
 @pytest.fixture(scope="module")
 def own_airflow(tmp_path_factory: pytest.TempPathFactory, own_box: TavusBox) -> Iterator[RealAirflow]:
     """An Airflow of its own: watchers of the others' would ask the box for things that other tests count."""
-    directory = tmp_path_factory.mktemp("airflow")
-    examples = tmp_path_factory.mktemp("examples")
-    batch = (EXAMPLES / "example_tavus_events_batch.py").read_text()
-    quicker = batch.replace('"*/15 * * * *"', '"* * * * *"').replace("timedelta(minutes=1)", "timedelta(seconds=5)")
+    folder = tmp_path_factory.mktemp("dags")
+    quicker = (EXAMPLES / "example_tavus_events_batch.py").read_text()
+    for slow, quick in (('"*/15 * * * *"', '"* * * * *"'), ("timedelta(minutes=1)", "timedelta(seconds=5)")):
+        assert slow in quicker
+        quicker = quicker.replace(slow, quick)
     for name, text in (
+        ("watched.py", (HERE / "events_dags" / "watched.py").read_text()),
         ("each.py", (EXAMPLES / "example_tavus_events.py").read_text()),
         ("batch.py", quicker),
         ("documented.py", DOCUMENTED.text),
     ):
         # The same watchers wherever the asset is.
-        (examples / name).write_text(text.replace("poll_interval=60", f"poll_interval={INTERVAL}"))
+        (folder / name).write_text(text.replace("poll_interval=60", f"poll_interval={INTERVAL}"))
     with ExitStack() as running:
         database = None
         if program("postgres") is not None:
@@ -66,17 +68,12 @@ def own_airflow(tmp_path_factory: pytest.TempPathFactory, own_box: TavusBox) -> 
             database = AirflowPostgres(server)
         yield running.enter_context(
             RealAirflow(
-                directory,
-                dag_folders=[HERE / "events_dags", examples],
+                tmp_path_factory.mktemp("airflow"),
+                dag_folders=[folder],
                 connections={
                     "tavus_default": {"conn_type": "tavus", "host": own_box.base_url, "password": own_box.api_key}
                 },
-                environment={
-                    "AIRFLOW__TAVUS__CALLBACK_TOKENS": TOKEN,
-                    # A DAG that was paused or unpaused is heard of when its file is read the next time.
-                    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3",
-                    "TAVUS_POLL_INTERVAL": str(INTERVAL),
-                },
+                environment={"AIRFLOW__TAVUS__CALLBACK_TOKENS": TOKEN},
                 database=database,
             )
         )
@@ -144,7 +141,7 @@ def epoch(moment: datetime | str) -> float:
 def events(own_airflow: RealAirflow, own_box: TavusBox) -> Iterator[Events]:
     """The events of an Airflow that watches; every DAG but the one that does so is paused."""
     events = Events(own_airflow)
-    own_airflow.unpause("on_each")
+    unpause(own_airflow, "on_each")
     wait_for_the_watch(own_airflow, own_box)
     yield events
     own_box.stop_troubles()
@@ -154,6 +151,22 @@ def wait_for_the_watch(airflow: RealAirflow, box: TavusBox) -> None:
     """Wait until the list has been asked for by a watcher that is there from now on."""
     began = time.time()
     airflow.wait_for("a watcher to look", lambda: box.count("list", since=began), 90)
+
+
+def unpause(airflow: RealAirflow, dag_id: str) -> None:
+    airflow.unpause(dag_id)
+    read_again(airflow)
+
+
+def pause(airflow: RealAirflow, dag_id: str) -> None:
+    airflow.pause(dag_id)
+    read_again(airflow)
+
+
+def read_again(airflow: RealAirflow) -> None:
+    """Let the files of the DAGs be read: only then Airflow begins or ends to watch."""
+    for file in (airflow.home / "dags").glob("*/*.py"):
+        file.touch()
 
 
 def told(what: str, latencies: Collection[float]) -> None:
@@ -239,7 +252,7 @@ def test_the_example_starts_a_run_for_each_conversation_and_clearing_it_starts_n
 ) -> None:
     dispatcher, each = "example_tavus_events", "example_tavus_each_conversation"
     for dag_id in (dispatcher, each):
-        own_airflow.unpause(dag_id)
+        unpause(own_airflow, dag_id)
     try:
         ready = add_ending_over(own_box, 6, 1.0)
         runs = own_airflow.wait_for_runs(each, 6, timeout=120)
@@ -256,14 +269,14 @@ def test_the_example_starts_a_run_for_each_conversation_and_clearing_it_starts_n
             assert {states[task] for task in states if task != "runs"} == {"skipped"}
         assert sorted(own_airflow.database.runs(each)) == sorted(runs)
     finally:
-        own_airflow.pause(dispatcher)
+        pause(own_airflow, dispatcher)
 
 
 def test_the_documented_watcher_starts_its_dag_with_the_payload_that_is_told_of(
     own_airflow: RealAirflow, own_box: TavusBox, events: Events
 ) -> None:
     (dag_id,) = DOCUMENTED.scheduled_dags
-    own_airflow.unpause(dag_id)
+    unpause(own_airflow, dag_id)
     try:
         (one,) = add_ending_over(own_box, 1, 1.0)
         events.wait_until_reached(dag_id, [one], 60)
@@ -271,7 +284,7 @@ def test_the_documented_watcher_starts_its_dag_with_the_payload_that_is_told_of(
         assert own_airflow.wait_for_run(dag_id, run_id) == "success"
         assert own_airflow.xcom(dag_id, run_id, "tell") == [one]
     finally:
-        own_airflow.pause(dag_id)
+        pause(own_airflow, dag_id)
 
     (told_of,) = [json.loads(block.text) for block in blocks("json") if block.document.name == "events.md"]
     payload = events.payload(one)
@@ -283,19 +296,19 @@ def test_batches_by_the_clock_have_each_conversation_once_also_after_a_pause(
     own_airflow: RealAirflow, own_box: TavusBox, events: Events
 ) -> None:
     batch = "example_tavus_events_batch"
-    own_airflow.unpause(batch)
+    unpause(own_airflow, batch)
     try:
         first = add_ending_over(own_box, 4, 20.0)
         wait_for_batches(own_airflow, first)
-        own_airflow.pause(batch)
+        pause(own_airflow, batch)
         # Longer than an interval of the clock, so that one is left out.
         missed = add_ending_over(own_box, 8, 75.0)
         events.wait_until_reached("on_each", missed, 180)
-        own_airflow.unpause(batch)
+        unpause(own_airflow, batch)
         later = add_ending_over(own_box, 2, 5.0)
         wait_for_batches(own_airflow, first | missed | later)
     finally:
-        own_airflow.pause(batch)
+        pause(own_airflow, batch)
 
     in_batches = Counter(batched(own_airflow))
     assert {one: in_batches[one] for one in first | missed | later} == dict.fromkeys(first | missed | later, 1)
@@ -320,27 +333,27 @@ def test_what_comes_while_a_dag_is_paused_reaches_it_with_the_next_event(
     own_airflow: RealAirflow, own_box: TavusBox, events: Events
 ) -> None:
     dag_id = "paused_meanwhile"
-    own_airflow.unpause(dag_id)
+    unpause(own_airflow, dag_id)
     before = add_ending_over(own_box, 1, 1.0)
     events.wait_until_reached(dag_id, before, 120)
 
-    own_airflow.pause(dag_id)
+    pause(own_airflow, dag_id)
     meanwhile = add_ending_over(own_box, 3, 3.0)
     events.wait_until_reached("on_each", meanwhile, 120)
-    own_airflow.unpause(dag_id)
+    unpause(own_airflow, dag_id)
     time.sleep(10)
     assert not set(meanwhile) & events.reached(dag_id).keys(), "Airflow has queued it although the DAG was paused"
 
     next_one = add_ending_over(own_box, 1, 1.0)
     reached = events.wait_until_reached(dag_id, meanwhile | next_one, 120)
-    own_airflow.pause(dag_id)
+    pause(own_airflow, dag_id)
     assert {one: len(runs) for one, runs in reached.items()} == dict.fromkeys(meanwhile | next_one, 1)
 
 
 def test_while_no_dag_is_there_to_watch_for_nothing_is_asked_and_nothing_is_missed(
     own_airflow: RealAirflow, own_box: TavusBox, events: Events
 ) -> None:
-    own_airflow.pause("on_each")
+    pause(own_airflow, "on_each")
     own_airflow.wait_for("nobody to watch", lambda: events.watches() == 0, 60)
     # What was under way may still be asked for.
     time.sleep(3)
@@ -349,7 +362,7 @@ def test_while_no_dag_is_there_to_watch_for_nothing_is_asked_and_nothing_is_miss
     time.sleep(2 * INTERVAL)
     assert not own_box.count(since=began)
 
-    own_airflow.unpause("on_each")
+    unpause(own_airflow, "on_each")
     reached = events.wait_until_reached("on_each", meanwhile, 120)
     assert {one: len(runs) for one, runs in reached.items()} == dict.fromkeys(meanwhile, 1)
 
@@ -358,11 +371,11 @@ def test_a_dag_with_one_run_at_a_time_gets_what_waits_in_its_next_run(
     own_airflow: RealAirflow, own_box: TavusBox, events: Events
 ) -> None:
     dag_id = "one_at_a_time"
-    own_airflow.unpause(dag_id)
+    unpause(own_airflow, dag_id)
     # Each run takes 6 s, in which some more of them come, and none comes after the last run has begun.
     ready = add_ending_over(own_box, 12, 24.0)
     reached = events.wait_until_reached(dag_id, ready, 180)
-    own_airflow.pause(dag_id)
+    pause(own_airflow, dag_id)
 
     assert {one: len(runs) for one, runs in reached.items()} == dict.fromkeys(ready, 1)
     assert len({created for (created,) in reached.values()}) < len(ready)
@@ -405,7 +418,7 @@ def test_watchers_of_one_connection_share_one_stream(
 ) -> None:
     others = ("on_interviews", "on_lessons", "on_each_as_well")
     for dag_id in others:
-        own_airflow.unpause(dag_id)
+        unpause(own_airflow, dag_id)
     try:
         # Two equal watchers are one trigger to Airflow, whose events go to both assets.
         own_airflow.wait_for("all to watch", lambda: events.watches() == 3, 60)
@@ -427,4 +440,4 @@ def test_watchers_of_one_connection_share_one_stream(
         assert max(events.stored("the_same_conversations").values()) == 1
     finally:
         for dag_id in others:
-            own_airflow.pause(dag_id)
+            pause(own_airflow, dag_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import UTC, datetime
 
@@ -11,13 +10,12 @@ from airflow.sdk import DAG, Asset, AssetWatcher, task
 
 from airflow_provider_tavus.triggers.event import ConversationEventTrigger
 
-INTERVAL = float(os.environ["TAVUS_POLL_INTERVAL"])
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def watched(name: str, **which: str) -> Asset:
     """An asset with a watcher of its own; equal ones are one trigger to Airflow."""
-    trigger = ConversationEventTrigger(poll_interval=INTERVAL, **which)  # type: ignore[arg-type]
+    trigger = ConversationEventTrigger(poll_interval=60, **which)  # type: ignore[arg-type]
     return Asset(name, watchers=[AssetWatcher(name="tavus_default", trigger=trigger)])
 
 
