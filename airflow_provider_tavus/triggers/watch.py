@@ -188,9 +188,12 @@ class Watch:
         new = list(unknown.values())
         for first in range(0, len(new), READ_AT_A_TIME):
             rows = new[first : first + READ_AT_A_TIME]
-            settled = await asyncio.gather(*(self.state.is_settled(row.conversation_id) for row in rows))
-            for row, is_settled in zip(rows, settled, strict=True):
-                if is_settled:
+            # Who goes on has had no event, and it is asked again before one: each question costs the triggerer a turn.
+            ended = [row.conversation_id for row in rows if not row.was_active]
+            answers = await asyncio.gather(*map(self.state.is_settled, ended))
+            settled = {one for one, is_settled in zip(ended, answers, strict=True) if is_settled}
+            for row in rows:
+                if row.conversation_id in settled:
                     self._settled[row.conversation_id] = _created(row)
                 else:
                     self._watch(row, discovery)

@@ -207,9 +207,9 @@ def test_each_of_many_conversations_reaches_the_dag_once_though_callbacks_go_ast
     habits.scatter, habits.twice, habits.lost = 1.0, 0.2, 0.1
     habits.lost_events = ("system.replica_joined", "application.perception_analysis")
     began = time.time()
-    ready = add_ending_over(own_box, CONVERSATIONS, MINUTE, callback_url=receiver(own_airflow))
+    ready = add_ending_over(own_box, CONVERSATIONS, MINUTE, callback_url=receiver(own_airflow), first=20.0)
 
-    for part, at in ((own_airflow.triggerer, MINUTE / 3), (own_airflow.web, 2 * MINUTE / 3)):
+    for part, at in ((own_airflow.triggerer, 20 + MINUTE / 3), (own_airflow.web, 20 + 2 * MINUTE / 3)):
         time.sleep(max(0.0, began + at - time.time()))
         part.kill()
         part.start()
