@@ -186,17 +186,28 @@ def told(what: str, latencies: Collection[float]) -> None:
 
 
 def add_ending_over(
-    box: TavusBox, count: int, seconds: float, *, callback_url: str = "", first: float = 5.0, name: str | None = None
+    box: TavusBox,
+    count: int,
+    seconds: float,
+    *,
+    first: float = 5.0,
+    lasting: float = 300.0,
+    callback_url: str = "",
+    name: str | None = None,
 ) -> dict[str, float]:
-    """Let conversations go on that end one after another, and return when each has its transcript."""
+    """
+    Let conversations end one after another, and return when each has its transcript.
+
+    :param first: in how many seconds the first one ends.
+    :param lasting: how long each takes; those that take longer than that have begun already.
+    """
     now = box.clock.now()
     ready = {}
     for place in range(count):
-        lasts = 300.0
         ends = now + first + place * seconds / count
         one = box.add(
-            Script.finished(seconds=lasts, transcript_delay=1.0),
-            created_at=ends - lasts,
+            Script.finished(seconds=lasting, transcript_delay=1.0),
+            created_at=ends - lasting,
             callback_url=callback_url,
             name=name,
         )
@@ -210,9 +221,9 @@ def test_each_of_many_conversations_reaches_the_dag_once_though_callbacks_go_ast
     habits = own_box.callbacks
     habits.scatter, habits.twice, habits.lost = 1.0, 0.2, 0.1
     count = pytestconfig.getoption("conversations")
-    first, lasting = 20.0, count / ENDING
+    first, lasting = 30.0, count / ENDING
     began = time.time()
-    ready = add_ending_over(own_box, count, lasting, first=first, callback_url=receiver(own_airflow))
+    ready = add_ending_over(own_box, count, lasting, first=first, lasting=25.0, callback_url=receiver(own_airflow))
 
     for part, at in ((own_airflow.triggerer, lasting / 3), (own_airflow.web, 2 * lasting / 3)):
         time.sleep(max(0.0, began + first + at - time.time()))
@@ -237,7 +248,9 @@ def test_with_callbacks_a_run_comes_within_seconds_and_without_within_an_interva
 ) -> None:
     habits = own_box.callbacks
     habits.scatter, habits.twice, habits.lost = 0.0, 0.0, 0.0
-    called = add_ending_over(own_box, 60, 30.0, callback_url=receiver(own_airflow))
+    url = receiver(own_airflow)
+    # As many in a second as in the test above.
+    called = add_ending_over(own_box, 250, 250 / ENDING, first=30.0, lasting=25.0, callback_url=url)
     reached = events.wait_until_reached("on_each", called)
     with_callbacks = [reached[one][0] - called[one] for one in called]
     told("with callbacks", with_callbacks)
