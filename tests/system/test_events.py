@@ -215,6 +215,54 @@ def add_ending_over(
     return ready
 
 
+# First: the first run of a DAG is given all events since its file was read first.
+
+
+def test_the_example_starts_a_run_for_each_conversation_and_clearing_it_starts_none_again(
+    own_airflow: RealAirflow, own_box: TavusBox, events: Events
+) -> None:
+    dispatcher, each = "example_tavus_events", "example_tavus_each_conversation"
+    for dag_id in (dispatcher, each):
+        unpause(own_airflow, dag_id)
+    try:
+        ready = add_ending_over(own_box, 6, 1.0)
+        runs = own_airflow.wait_for_runs(each, 6, timeout=PATIENCE)
+        assert sorted(runs) == sorted(f"tavus__{one}" for one in ready)
+        for run_id in runs:
+            assert own_airflow.wait_for_run(each, run_id) == "success"
+            assert own_airflow.xcom(each, run_id, "read")["conversation_id"] == run_id.removeprefix("tavus__")
+
+        for run_id in own_airflow.database.runs(dispatcher):
+            assert own_airflow.wait_for_run(dispatcher, run_id) == "success"
+            own_airflow.clear(dispatcher, run_id)
+            assert own_airflow.wait_for_run(dispatcher, run_id) == "success"
+            states = own_airflow.task_states(dispatcher, run_id)
+            assert {states[task] for task in states if task != "runs"} == {"skipped"}
+        assert sorted(own_airflow.database.runs(each)) == sorted(runs)
+    finally:
+        pause(own_airflow, dispatcher)
+
+
+def test_the_documented_watcher_starts_its_dag_with_the_payload_that_is_told_of(
+    own_airflow: RealAirflow, own_box: TavusBox, events: Events
+) -> None:
+    (dag_id,) = DOCUMENTED.scheduled_dags
+    unpause(own_airflow, dag_id)
+    try:
+        (one,) = add_ending_over(own_box, 1, 1.0)
+        events.wait_until_reached(dag_id, [one])
+        *_, run_id = own_airflow.database.runs(dag_id)
+        assert own_airflow.wait_for_run(dag_id, run_id) == "success"
+        assert one in own_airflow.xcom(dag_id, run_id, "tell")
+    finally:
+        pause(own_airflow, dag_id)
+
+    (told_of,) = [json.loads(block.text) for block in blocks("json") if block.document.name == "events.md"]
+    payload = events.payload(one)
+    assert list(payload) == list(told_of)
+    assert {name: type(payload[name]) for name in payload} == {name: type(told_of[name]) for name in told_of}
+
+
 def test_each_of_many_conversations_reaches_the_dag_once_though_callbacks_go_astray_and_parts_die(
     own_airflow: RealAirflow, own_box: TavusBox, events: Events, pytestconfig: pytest.Config
 ) -> None:
@@ -266,51 +314,6 @@ def test_with_callbacks_a_run_comes_within_seconds_and_without_within_an_interva
 
 def receiver(airflow: RealAirflow) -> str:
     return f"{airflow.address}/tavus/callbacks/{TOKEN}"
-
-
-def test_the_example_starts_a_run_for_each_conversation_and_clearing_it_starts_none_again(
-    own_airflow: RealAirflow, own_box: TavusBox, events: Events
-) -> None:
-    dispatcher, each = "example_tavus_events", "example_tavus_each_conversation"
-    for dag_id in (dispatcher, each):
-        unpause(own_airflow, dag_id)
-    try:
-        ready = add_ending_over(own_box, 6, 1.0)
-        runs = own_airflow.wait_for_runs(each, 6, timeout=PATIENCE)
-        assert sorted(runs) == sorted(f"tavus__{one}" for one in ready)
-        for run_id in runs:
-            assert own_airflow.wait_for_run(each, run_id) == "success"
-            assert own_airflow.xcom(each, run_id, "read")["conversation_id"] == run_id.removeprefix("tavus__")
-
-        for run_id in own_airflow.database.runs(dispatcher):
-            assert own_airflow.wait_for_run(dispatcher, run_id) == "success"
-            own_airflow.clear(dispatcher, run_id)
-            assert own_airflow.wait_for_run(dispatcher, run_id) == "success"
-            states = own_airflow.task_states(dispatcher, run_id)
-            assert {states[task] for task in states if task != "runs"} == {"skipped"}
-        assert sorted(own_airflow.database.runs(each)) == sorted(runs)
-    finally:
-        pause(own_airflow, dispatcher)
-
-
-def test_the_documented_watcher_starts_its_dag_with_the_payload_that_is_told_of(
-    own_airflow: RealAirflow, own_box: TavusBox, events: Events
-) -> None:
-    (dag_id,) = DOCUMENTED.scheduled_dags
-    unpause(own_airflow, dag_id)
-    try:
-        (one,) = add_ending_over(own_box, 1, 1.0)
-        events.wait_until_reached(dag_id, [one])
-        *_, run_id = own_airflow.database.runs(dag_id)
-        assert own_airflow.wait_for_run(dag_id, run_id) == "success"
-        assert own_airflow.xcom(dag_id, run_id, "tell") == [one]
-    finally:
-        pause(own_airflow, dag_id)
-
-    (told_of,) = [json.loads(block.text) for block in blocks("json") if block.document.name == "events.md"]
-    payload = events.payload(one)
-    assert list(payload) == list(told_of)
-    assert {name: type(payload[name]) for name in payload} == {name: type(told_of[name]) for name in told_of}
 
 
 def test_batches_by_the_clock_have_each_conversation_once_also_after_a_pause(
