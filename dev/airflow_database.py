@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from database_servers import Server
 
 
 class AirflowDatabase:
@@ -48,6 +50,33 @@ class AirflowDatabase:
         if not found:
             raise LookupError(f"No XCom {key} of {dag_id}.{instance_name(task_id, map_index)} in run {run_id}")
         return json.loads(found[0][0])
+
+
+class AirflowPostgres(AirflowDatabase):
+    """Airflow's database on a PostgreSQL server; queries are written as for SQLite."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(Path())
+        self._server = server
+        self.url = f"postgresql+psycopg2://{server.user}@127.0.0.1:{server.port}/{server.database}"
+
+    def connect(self) -> Any:
+        """A connection that leaves JSON as its text, as SQLite does."""
+        # It carries no types.
+        psycopg2: Any = importlib.import_module("psycopg2")
+        extras: Any = importlib.import_module("psycopg2.extras")
+
+        server = self._server
+        connection = psycopg2.connect(host="127.0.0.1", port=server.port, user=server.user, dbname=server.database)
+        extras.register_default_json(connection, loads=str)
+        extras.register_default_jsonb(connection, loads=str)
+        return connection
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows that a query finds."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(query.replace("?", "%s"), values)
+            return list(cursor.fetchall())
 
 
 def instance_name(task_id: str, map_index: int = -1) -> str:

@@ -32,6 +32,9 @@ class AirflowRest:
     def unpause(self, dag_id: str) -> None:
         self._call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
+    def pause(self, dag_id: str) -> None:
+        self._call("PATCH", f"/dags/{dag_id}", {"is_paused": True})
+
     def clear(self, dag_id: str, run_id: str, task_ids: list[str] | None) -> int:
         """Have tasks of a run done again, these or all, and return how many they are."""
         asked: dict[str, Any] = {

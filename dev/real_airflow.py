@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_database import AirflowDatabase, instance_name
+from airflow_database import AirflowDatabase, AirflowPostgres, instance_name
 from airflow_rest import AirflowRest
 from airflow_settings import AIRFLOW_2_WEBSERVER, settings
 from component import Component, stop
@@ -55,11 +55,13 @@ class RealAirflow:
         dag_folders: Iterable[Path],
         connections: Mapping[str, Mapping[str, Any]] | None = None,
         environment: Mapping[str, str] | None = None,
+        database: AirflowPostgres | None = None,
     ) -> None:
         """Take a directory, best an empty one; nothing is written outside it.
 
         :param connections: connections by id, each as a mapping with `conn_type`, `host` and so on
         :param environment: environment variables that all components have on top of the harness's own
+        :param database: an empty database to use instead of an SQLite file in the directory
         """
         self.home = directory.absolute()
         self.version = version("apache-airflow")
@@ -70,7 +72,7 @@ class RealAirflow:
         self.retries_killed_tasks = not (3, 0) <= release < (3, 1, 2)
         self.logs_dir = self.home / "logs"
         self.component_logs = self.home / "components"
-        self.database = AirflowDatabase(self.home / "airflow.db")
+        self.database = database or AirflowDatabase(self.home / "airflow.db")
         self._dag_folders = list(dag_folders)
         self._python = Path(sys.executable)
         ports = dict(zip(("web", "worker log", "trigger log"), free_ports(3), strict=True))
@@ -83,6 +85,8 @@ class RealAirflow:
             connections=connections or {},
             major=self.major,
         ) | dict(environment or {})
+        if database:
+            self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = database.url
         self.scheduler = self._component("scheduler")
         self.triggerer = self._component("triggerer")
         if self.major >= 3:
@@ -131,7 +135,14 @@ class RealAirflow:
 
     def start_another_triggerer(self) -> Component:
         """A second triggerer beside the first, as a deployment with high availability has it."""
-        another = self._component(f"triggerer-{len(self._components)}", "triggerer", "--skip-serve-logs")
+        return self._start_another("triggerer")
+
+    def start_another_scheduler(self) -> Component:
+        """A second scheduler beside the first; Airflow does not support that on SQLite."""
+        return self._start_another("scheduler")
+
+    def _start_another(self, name: str) -> Component:
+        another = self._component(f"{name}-{len(self._components)}", name, "--skip-serve-logs")
         self._components.append(another)
         another.start()
         return another
@@ -179,6 +190,10 @@ class RealAirflow:
             return True
 
         self.wait_for(f"the DAG {dag_id} to be known", unpaused, timeout)
+
+    def pause(self, dag_id: str) -> None:
+        """Pause a DAG: no run of it begins any more."""
+        self.rest.pause(dag_id)
 
     def clear(self, dag_id: str, run_id: str, task_ids: list[str] | None = None) -> None:
         """Have tasks of a run done again: these, or all."""

@@ -37,6 +37,11 @@ class Block:
         return asked is None or here >= tuple(map(int, asked.groups()))
 
     @property
+    def watches(self) -> bool:
+        """Whether its DAGs are started by what a watcher sees, which has a test of its own."""
+        return "AssetWatcher(" in self.text
+
+    @property
     def dags(self) -> list[str]:
         """The ids of its DAGs that somebody has to trigger."""
         return [dag["dag_id"] for dag in DAG.finditer(self.text) if "schedule=None" in dag["arguments"]]

@@ -33,9 +33,10 @@ os.environ |= {
 }
 
 TO_ONE_WORKER = {
-    # Two Airflows, each for about half of the time that all system tests take: one alone would be the last to end.
+    # Some Airflows, each for a part of the time that all system tests take: one alone would be the last to end.
     "tests/system/": "an Airflow",
     "tests/system/test_documents.py": "another Airflow",
+    "tests/system/test_events.py": "an Airflow that watches",
     "tests/system/test_examples.py": "another Airflow",
     # What these build or start, they have once.
     "tests/package/test_distribution.py": "the distributions",
@@ -46,8 +47,9 @@ TO_ONE_WORKER = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the number of waits in the test of many waits be chosen: each costs a third of a second in the end."""
+    """Let it be chosen how many there are in the tests of many: a wait costs a third of a second in the end."""
     parser.addoption("--waits", type=int, default=100, help="how many waits the test of many waits has")
+    parser.addoption("--conversations", type=int, default=500, help="how many end in the test of many events")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -40,6 +40,7 @@ def _settle(conversation_id: str, name: str, uri: str) -> None:
     from airflow.state import AssetScope, get_state_backend
     from sqlalchemy import select
 
+    from airflow_provider_tavus.plugins.queued import take_in_what_has_come
     from airflow_provider_tavus.triggers.event_state import SETTLED_KEY
 
     assert settings.Session is not None
@@ -51,3 +52,4 @@ def _settle(conversation_id: str, name: str, uri: str) -> None:
         if asset_id is not None:
             key = SETTLED_KEY.format(conversation_id=conversation_id)
             get_state_backend().set(AssetScope(asset_id=asset_id), key, json.dumps("ready"), session=session)
+            take_in_what_has_come(asset_id, session)

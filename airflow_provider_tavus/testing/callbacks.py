@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import random
-from collections import Counter
-from dataclasses import asdict, dataclass
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -108,12 +108,15 @@ class Courier:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE)) as session:
             while True:
                 self._changed.clear()
-                planned = self._planned()
-                for callback in planned:
-                    if callback.due <= self._clock.now():
-                        await self._send(session, callback)
-                later = [callback.due for callback in planned if callback.key not in self._done]
-                await self._wait(min(later, default=None))
+                # To plan takes long where there are many conversations: only when something has changed.
+                habits, planned = replace(self.habits), deque(self._planned())
+                while True:
+                    if planned and planned[0].due <= self._clock.now():
+                        await self._send(session, planned.popleft())
+                    else:
+                        await self._wait(planned[0].due if planned else None)
+                    if self._changed.is_set() or habits != self.habits:
+                        break
 
     async def settled(self) -> None:
         """Return once everything that is due by now has been sent."""

@@ -47,6 +47,8 @@ LONGEST_HOLD = 5.0
 STORED_WITHIN = 60.0
 """Seconds after which Airflow has stored an event, whatever goes on beside it."""
 READ_AT_A_TIME = 50
+ANSWER_HOLDS = 1.0
+"""Seconds for which an answer of the state store shows that no other triggerer has taken over from this one."""
 
 
 @dataclass(eq=False, slots=True)
@@ -99,6 +101,9 @@ class Watch:
     _held_since: float | None = None
     _trouble: str | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _since: float = field(default_factory=time.time)
+    _answered_at: float = -math.inf
+    """When, by the monotonic clock, the state store answered last."""
     _callbacks: ExpectedCallbacks | None = None
 
     async def run(self, listing: AsyncIterator[Discovery]) -> AsyncGenerator[dict[str, Any]]:
@@ -188,9 +193,12 @@ class Watch:
         new = list(unknown.values())
         for first in range(0, len(new), READ_AT_A_TIME):
             rows = new[first : first + READ_AT_A_TIME]
-            settled = await asyncio.gather(*(self.state.is_settled(row.conversation_id) for row in rows))
-            for row, is_settled in zip(rows, settled, strict=True):
-                if is_settled:
+            # Who goes on has had no event, and it is asked again before one: each question costs the triggerer a turn.
+            ended = [row.conversation_id for row in rows if not (row.was_active or self._is_younger(row))]
+            answers = await asyncio.gather(*map(self.state.is_settled, ended))
+            settled = {one for one, is_settled in zip(ended, answers, strict=True) if is_settled}
+            for row in rows:
+                if row.conversation_id in settled:
                     self._settled[row.conversation_id] = _created(row)
                 else:
                     self._watch(row, discovery)
@@ -229,7 +237,7 @@ class Watch:
             ready_at, place, verdict, listed = heapq.heappop(self._ready)
             conversation_id = verdict.conversation_id
             try:
-                is_news = await self._is_news(verdict, ready_at)
+                is_news = await self._is_news(verdict, ready_at, listed)
                 if is_news and verdict.state == "never":
                     self.tell(f"{verdict} No event.")
                     await self.state.settle(conversation_id, verdict.reason or verdict.state)
@@ -254,15 +262,24 @@ class Watch:
             asyncio.get_running_loop().call_later(LONGEST_HOLD, self._changed.set)
         return self._held_since is not None and time.monotonic() < self._held_since + LONGEST_HOLD
 
-    async def _is_news(self, verdict: Verdict, ready_at: float) -> bool:
+    async def _is_news(self, verdict: Verdict, ready_at: float, listed: Listed) -> bool:
         assert self._progress is not None, "nobody is watched before the beginning"
-        if await self.state.is_settled(verdict.conversation_id):
-            # Another triggerer, that took this one for dead, was quicker.
-            return False
+        # Another triggerer may have been quicker, that took this one for dead or has died since. Not to ask about each
+        # lets many events go together: every question is a turn of the triggerer's loop.
+        is_alone = time.monotonic() < self._answered_at + ANSWER_HOLDS
+        if not (is_alone and self._is_younger(listed)):
+            is_settled = await self.state.is_settled(verdict.conversation_id)
+            self._answered_at = time.monotonic()
+            if is_settled:
+                return False
         if ready_at < self._progress.began - CLOCKS_DIFFER_BY:
             await self.state.settle(verdict.conversation_id, "ready before the watch began")
             return False
         return True
+
+    def _is_younger(self, listed: Listed) -> bool:
+        """Say whether a conversation was created after this watch began in this process: no other knew it before."""
+        return listed.created_at is not None and listed.created_at > self._since + CLOCKS_DIFFER_BY
 
     async def _note_what_is_not_stored(self, now: float) -> None:
         """Settle by ourselves whose event Airflow has stored by now without telling our listener."""

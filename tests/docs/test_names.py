@@ -31,6 +31,7 @@ from airflow_provider_tavus.operators.forget_conversation import ForgetConversat
 from airflow_provider_tavus.operators.list_conversations import ListConversationsOperator
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
+from airflow_provider_tavus.triggers.event import ConversationEventTrigger
 
 PAGES = {document.name: document.read_text() for document in DOCUMENTS}
 DESCRIBED = [
@@ -43,6 +44,7 @@ DESCRIBED = [
     ("end-delete-list.md", ListConversationsOperator),
     ("collection.md", CollectConversationsOperator),
     ("collection.md", ForgetConversationOperator),
+    ("events.md", ConversationEventTrigger),
 ]
 OF_EVERY_SENSOR = (
     "mode",
