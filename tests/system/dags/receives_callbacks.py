@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.providers.common.compat.sdk import DAG, Asset
+from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
@@ -12,10 +12,7 @@ from airflow_provider_tavus.operators.create_conversation import CreateConversat
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
 if AIRFLOW_V_3_3_PLUS:
-    # What came is kept in the state store of an asset, which is there because a DAG names it.
-    with DAG(dag_id="has_the_journal_of_callbacks", start_date=START, schedule=[Asset("tavus_conversations")]):
-        pass
-
+    # What came is kept in the state store of the asset that the examples watch.
     with DAG(dag_id="receives_callbacks", start_date=START, schedule=None):
         CreateConversationOperator(
             task_id="create",
