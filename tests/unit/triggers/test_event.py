@@ -103,7 +103,8 @@ class Triggerer:
         tasks = [asyncio.create_task(run(one)) for one in triggers or [self.trigger()]]
         try:
             async with asyncio.timeout(30):
-                await self._looks(3)
+                if not killed:
+                    await self._looks(3)
                 meanwhile()
                 if expected:
                     await all_came.wait()
@@ -390,7 +391,7 @@ async def test_a_conversation_that_was_deleted_is_watched_no_more(box: TavusBox,
     )
 
     assert fired == []
-    assert box.count(route="get") == 1
+    assert box.count(route="get") <= 2, "until the list has been read again, it is taken to be there"
 
 
 async def test_a_call_longer_than_the_lookback_is_not_lost_over_a_restart(box: TavusBox, triggerer: Triggerer) -> None:

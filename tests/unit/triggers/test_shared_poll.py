@@ -542,10 +542,11 @@ async def test_what_is_seen_is_told_to_the_log_of_the_wait_that_it_is_about(box:
 async def test_a_change_of_state_is_one_line_and_a_poll_none(box: TavusBox, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     told: list[str] = []
-    box.trouble(route="get", status=500, after=4, times=3)
+    # By the eleventh look, two seconds from now at the soonest, it has ended.
+    box.trouble(route="get", status=500, after=11, times=3)
     schedule = Schedule(started_at=time.time(), interval=INTERVAL, deadline=time.time() + 20)
     settings = ClientSettings(api_key=box.api_key, base_url=box.base_url)
-    one = box.add(Script.finished(seconds=0.7, transcript_delay=1.6))
+    one = box.add(Script.finished(seconds=1.5, transcript_delay=4.0))
     wait = Wait((one,), ("application.transcription_ready",), 600, schedule)
     await shared_poll.carry_out(wait, settings, None, told.append)
 
