@@ -191,7 +191,7 @@ def add_ending_over(
     seconds: float,
     *,
     first: float = 5.0,
-    lasting: float = 300.0,
+    lasting: float = 4.0,
     callback_url: str = "",
     name: str | None = None,
 ) -> dict[str, float]:
@@ -199,8 +199,9 @@ def add_ending_over(
     Let conversations end one after another, and return when each has its transcript.
 
     :param first: in how many seconds the first one ends.
-    :param lasting: how long each takes; those that take longer than that have begun already.
+    :param lasting: how long each takes; all begin from now on, as none is listed later than it begins.
     """
+    assert lasting <= first
     now = box.clock.now()
     ready = {}
     for place in range(count):
@@ -303,7 +304,7 @@ def test_with_callbacks_a_run_comes_within_seconds_and_without_within_an_interva
     with_callbacks = [reached[one][0] - called[one] for one in called]
     told("with callbacks", with_callbacks)
 
-    quiet = add_ending_over(own_box, 60, 30.0)
+    quiet = add_ending_over(own_box, 60, 30.0, first=30.0, lasting=25.0)
     reached = events.wait_until_reached("on_each", quiet)
     without = [reached[one][0] - quiet[one] for one in quiet]
     told(f"without callbacks, an interval of {INTERVAL:.0f} s", without)
@@ -444,8 +445,8 @@ def test_watchers_of_one_connection_share_one_stream(
     for dag_id in others:
         unpause(own_airflow, dag_id)
     try:
-        # Two equal watchers are one trigger to Airflow, whose events go to both assets.
-        own_airflow.wait_for("all to watch", lambda: events.watches() == 3, 60)
+        # Airflow may make one trigger of two that are equal.
+        own_airflow.wait_for("all to watch", lambda: events.watches() >= 3, 60)
         time.sleep(2 * INTERVAL)
         began = time.time()
         time.sleep(4 * INTERVAL)

@@ -14,7 +14,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def watched(name: str, **which: str) -> Asset:
-    """An asset with a watcher of its own; equal ones are one trigger to Airflow."""
+    """An asset with a watcher of its own."""
     trigger = ConversationEventTrigger(poll_interval=60, **which)  # type: ignore[arg-type]
     return Asset(name, watchers=[AssetWatcher(name="tavus_default", trigger=trigger)])
 
