@@ -80,7 +80,7 @@ class Cell:
 
     def _test(self, pytest_arguments: Sequence[str]) -> str:
         self.report.unlink(missing_ok=True)
-        command = [str(ENVIRONMENTS / self.name / "bin" / "python"), "-m", "pytest", "-q", "-m", "not long"]
+        command = [str(ENVIRONMENTS / self.name / "bin" / "python"), "-m", "pytest", "-q", "-m", "not (long or alone)"]
         # Two workers: while the tests of a real Airflow wait in one, the others go on.
         command += ["-n", "2", "-p", "no:cacheprovider", f"--junit-xml={self.report}", *pytest_arguments]
         exit_code = to_its_end(command, log=self.log)

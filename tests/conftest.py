@@ -36,7 +36,6 @@ TO_ONE_WORKER = {
     # Some Airflows, each for a part of the time that all system tests take: one alone would be the last to end.
     "tests/system/": "an Airflow",
     "tests/system/test_documents.py": "another Airflow",
-    "tests/system/test_events.py": "an Airflow that watches",
     "tests/system/test_examples.py": "another Airflow",
     # What these build or start, they have once.
     "tests/package/test_distribution.py": "the distributions",

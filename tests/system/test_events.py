@@ -36,7 +36,7 @@ PATIENCE = 300.0
 """Seconds after which something does not come any more, on a busy machine."""
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.alone,
     pytest.mark.skipif(not HAS_STATE_STORES, reason="this Airflow keeps nothing for asset watchers: that came in 3.3"),
 ]
 
