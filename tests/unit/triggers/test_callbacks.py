@@ -53,7 +53,7 @@ def reader(store: Store) -> CallbackReader:
 
 
 async def eventually(holds: Callable[[], object]) -> None:
-    give_up = time.monotonic() + 5
+    give_up = time.monotonic() + 20
     while not holds():
         assert time.monotonic() < give_up, "It does not come."
         await asyncio.sleep(PAUSE / 4)
@@ -225,7 +225,7 @@ async def test_a_deferred_wait_wakes_up_at_once_when_its_callback_comes(
     box.end(conversation_id)
     hints(conversation_id)
 
-    event = await asyncio.wait_for(wait, 5)
+    event = await asyncio.wait_for(wait, 20)
     assert (event["status"], event["conversations"][0]["state"]) == ("done", "ready")
     assert box.count("get") == 1
 
@@ -238,7 +238,7 @@ async def test_a_callback_that_came_before_the_wait_was_handed_over_counts(
     hints(conversation_id)
     await eventually(lambda: reader.came(conversation_id))
 
-    event = await asyncio.wait_for(deferred([conversation_id]), 5)
+    event = await asyncio.wait_for(deferred([conversation_id]), 20)
 
     assert event["status"] == "done"
     another.cancel()
@@ -279,17 +279,17 @@ async def test_a_flood_of_callbacks_of_one_conversation_costs_few_reads(
         await asyncio.sleep(0.005)
     await asyncio.sleep(0.3)
     # One each 0.2 s.
-    assert 2 <= box.count("get") <= 1.3 / 0.2 + 1
+    assert 2 <= box.count("get") <= (time.monotonic() - began) / 0.2 + 1
     wait.cancel()
 
 
 async def test_the_list_does_not_put_off_who_had_a_callback(hints: Callable[..., None], box: TavusBox) -> None:
     ids = [box.add(call()) for _ in range(20)]
-    waits = [deferred([one], interval=2.0) for one in ids]
+    waits = [deferred([one], interval=30.0) for one in ids]
     await eventually(lambda: box.count("list"))
     box.end(ids[7])
     hints(ids[7])
-    assert (await asyncio.wait_for(waits[7], 1.5))["status"] == "done"
+    assert (await asyncio.wait_for(waits[7], 20))["status"] == "done"
     assert box.count("get") == box.count("get", ids[7]) == 1
     for wait in waits:
         wait.cancel()
@@ -301,7 +301,7 @@ async def test_a_pause_that_tavus_asks_for_is_kept_though_callbacks_come(
     ids = [box.add(call()) for _ in range(2)]
     waits = [deferred([one]) for one in ids]
     await asyncio.sleep(0.2)
-    trouble = box.trouble(route="get", status=429, headers={"Retry-After": "2"})
+    trouble = box.trouble(route="get", status=429, headers={"Retry-After": "5"})
     hints(ids[0])
     await eventually(lambda: box.count("get") == 1)
     trouble.stop()
@@ -311,4 +311,4 @@ async def test_a_pause_that_tavus_asks_for_is_kept_though_callbacks_come(
         hints(*ids)
         await asyncio.sleep(0.1)
     assert box.count("get") == 1
-    assert [(await asyncio.wait_for(wait, 5))["status"] for wait in waits] == ["done", "done"]
+    assert [(await asyncio.wait_for(wait, 20))["status"] for wait in waits] == ["done", "done"]
