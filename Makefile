@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SOURCES := airflow_provider_tavus dev tests $(patsubst %/,%,$(dir $(firstword $(wildcard example_dags/*.py)) \
 	$(firstword $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup demo demo-stop databases s3 test events scale lint matrix benchmark package constraints clean
+.PHONY: help setup demo demo-stop databases s3 test proofs scale lint matrix benchmark package constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,8 @@ s3: setup ## the tests of collecting into a bucket, on a real S3 server, with Ai
 test: setup ## unit, contract and system tests on the newest Airflow; PYTEST_ARGS="-k …" is passed on (-n 0: one by one)
 	@$(BIN)/python -m pytest -n auto -m "not alone" $(PYTEST_ARGS)
 
-events: setup ## DAGs that conversations start, on an Airflow whose parts are killed meanwhile; CONVERSATIONS=100 for fewer
-	@$(BIN)/python -m pytest -n 0 -m alone --conversations $(or $(CONVERSATIONS),500) tests/system $(PYTEST_ARGS)
+proofs: setup ## the tests that take many minutes each, one by one: 500 conversations that start DAGs, and the like
+	@$(BIN)/python -m pytest -n 0 -m alone $(PYTEST_ARGS)
 
 scale: setup ## a thousand waits on a real Airflow, whose triggerer dies among them; WAITS=200 for fewer
 	@$(BIN)/python -m pytest tests/system/test_many_waits.py --waits $(or $(WAITS),1000)
