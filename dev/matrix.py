@@ -81,8 +81,9 @@ class Cell:
     def _test(self, pytest_arguments: Sequence[str]) -> str:
         self.report.unlink(missing_ok=True)
         command = [str(ENVIRONMENTS / self.name / "bin" / "python"), "-m", "pytest", "-q", "-m", "not (long or alone)"]
-        # Two workers: while the tests of a real Airflow wait in one, the others go on.
-        command += ["-n", "2", "-p", "no:cacheprovider", f"--junit-xml={self.report}", *pytest_arguments]
+        # More workers than cores: while the tests of a real Airflow wait, the others go on. Not more yet: many tests
+        # are about what happens in a time.
+        command += ["-n", "3", "-p", "no:cacheprovider", f"--junit-xml={self.report}", *pytest_arguments]
         exit_code = to_its_end(command, log=self.log)
         if self.report.exists():
             self.counts = counts_of(self.report)
@@ -159,9 +160,7 @@ def main() -> int:
     arguments.add_argument(
         "--without-main", action="store_true", help="leave out what `make test` runs: the newest Airflow on this Python"
     )
-    arguments.add_argument(
-        "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="how many at a time (most of the time they wait)"
-    )
+    arguments.add_argument("--jobs", type=int, default=1, help="how many at a time")
     arguments.add_argument("pytest_arguments", nargs="*", help="passed on to pytest, after --")
     asked = arguments.parse_args()
     main_cell = (MAIN_RELEASE, sys.version_info[:2])

@@ -47,6 +47,7 @@ def count(root: Path) -> int:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this machine")
+@pytest.mark.long
 @pytest.mark.parametrize("stored", [1, MANY // 3, MANY])
 def test_a_killed_process_and_a_run_after_it_leave_the_bytes_of_one_run(tmp_path: Path, stored: int) -> None:
     with TavusBox.in_thread(clock=ManualClock(NOW)) as box:

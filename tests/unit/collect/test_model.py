@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import collecting
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
@@ -232,7 +233,7 @@ def _objects_of_other_dates(root: Path, dates: set[str]) -> dict[str, bytes]:
     return {name: content for name, content in collecting.objects(root).items() if name.split("/")[1] not in dates}
 
 
-TestCollections = Collections.TestCase
+TestCollections = pytest.mark.long(Collections.TestCase)
 TestCollections.settings = settings(
     max_examples=25,
     stateful_step_count=18,

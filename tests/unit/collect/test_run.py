@@ -273,6 +273,7 @@ class TestFailures:
         assert collecting.objects(root, of_runs=True) == before
 
 
+@pytest.mark.long
 class TestCrashes:
     def test_a_crash_before_any_change_and_a_retry_leave_the_same_bytes(self, box: TavusBox, tmp_path: Path) -> None:
         add(box, 4, ago=DAY)

@@ -27,7 +27,7 @@ WAIT: dict[str, Any] = {"wait_for_completion": True, "poke_interval": 0.01, "tim
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param({}, id="create"),
+        pytest.param({}, id="create", marks=pytest.mark.long),
         pytest.param({**WAIT, "deferrable": False}, id="wait in the worker", marks=pytest.mark.long),
         pytest.param({**WAIT, "deferrable": True}, id="wait in the triggerer", marks=pytest.mark.alone),
     ],

@@ -198,6 +198,7 @@ class Creating(RuleBasedStateMachine):
             self.stack.close()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("manual_box")
 def test_never_two_and_never_somebody_elses(task_instance_type: Any, box_time_type: Any) -> None:
     Creating.make_task = task_instance_type

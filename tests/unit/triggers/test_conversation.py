@@ -100,7 +100,7 @@ async def test_many_conversations_are_read_a_few_at_a_time(box: TavusBox) -> Non
 
 async def test_only_the_undecided_are_read_again(box: TavusBox) -> None:
     box.add(Script.finished(), conversation_id="done", created_at=time.time() - 3600)
-    box.add(Script.finished(seconds=0.3, transcript_delay=0.0), conversation_id="later")
+    box.add(Script.finished(seconds=2.0, transcript_delay=0.0), conversation_id="later")
 
     await event_of(trigger(conversation_ids=["done", "later"]))
 

@@ -73,12 +73,14 @@ async def ends(waits: list[asyncio.Task[Any]]) -> list[tuple[str, str | None]]:
 
 
 async def test_the_list_stands_in_for_the_reads_of_all_who_are_on_it(box: TavusBox) -> None:
-    waits = [wait_for(one) for one in calls(box, 60, 1.5)]
+    waits = [wait_for(one) for one in calls(box, 60, 5.0)]
+    while not box.count("list"):  # noqa: ASYNC110 - the box is in another thread
+        await asyncio.sleep(0.01)
     await asyncio.sleep(1.2)
 
     # By themselves they would be read 300 times. On a busy machine the list can come late for some.
     assert box.count("get") <= 30
-    assert 1 <= box.count("list") <= 1.2 / INTERVAL + 2
+    assert box.count("list") <= 1.2 / INTERVAL + 2
     assert await ends(waits) == [("done", "ready")] * 60
     assert box.count("get") <= 60 + 35
 
