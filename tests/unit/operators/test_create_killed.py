@@ -29,7 +29,7 @@ WAIT: dict[str, Any] = {"wait_for_completion": True, "poke_interval": 0.01, "tim
     [
         pytest.param({}, id="create", marks=pytest.mark.long),
         pytest.param({**WAIT, "deferrable": False}, id="wait in the worker", marks=pytest.mark.long),
-        pytest.param({**WAIT, "deferrable": True}, id="wait in the triggerer", marks=pytest.mark.alone),
+        pytest.param({**WAIT, "deferrable": True}, id="wait in the triggerer", marks=pytest.mark.long),
     ],
 )
 def test_wherever_it_is_killed_there_is_one_conversation(
