@@ -89,7 +89,7 @@ class AirflowRest:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as refusal:
             refusal.add_note(f"{method} {url}: {refusal.read(2000).decode(errors='replace')}")
