@@ -20,29 +20,30 @@ if TYPE_CHECKING:
 @hookimpl
 def on_asset_event_emitted(asset_event: AssetEvent) -> None:
     """Note the conversation of an event that a watcher of ours has yielded; leave all others alone."""
-    conversation_id = conversation_of(asset_event.extra)
-    if conversation_id is not None:
-        _settle(conversation_id, asset_event.asset.name, asset_event.asset.uri)
+    payload = payload_of(asset_event.extra)
+    if payload is not None:
+        _settle(payload, asset_event.asset.name, asset_event.asset.uri)
 
 
-def conversation_of(extra: Any) -> str | None:
-    """Return the conversation that an asset event is about, if it is one of ours; see ``Trigger.submit_event``."""
+def payload_of(extra: Any) -> dict[str, Any] | None:
+    """Return what an asset event says of a conversation, if it is one of ours; see ``Trigger.submit_event``."""
     payload = extra.get("payload") if isinstance(extra, dict) and extra.get("from_trigger") else None
-    if isinstance(payload, dict) and "ready_at" in payload:
-        conversation_id = payload.get("conversation_id")
-        return conversation_id if isinstance(conversation_id, str) else None
+    if isinstance(payload, dict) and {"conversation_id", "created_at", "ready_at"} <= payload.keys():
+        return payload
     return None
 
 
-def _settle(conversation_id: str, name: str, uri: str) -> None:
+def _settle(payload: dict[str, Any], name: str, uri: str) -> None:
     from airflow import settings
     from airflow.models.asset import AssetModel
     from airflow.state import AssetScope, get_state_backend
     from sqlalchemy import select
 
     from airflow_provider_tavus.plugins.queued import take_in_what_has_come
-    from airflow_provider_tavus.triggers.event_state import SETTLED_KEY
+    from airflow_provider_tavus.triggers.event_state import LAST_KEY, SETTLED_KEY, hour_of
 
+    conversation_id = payload["conversation_id"]
+    key = SETTLED_KEY.format(hour=hour_of(payload["created_at"]))
     assert settings.Session is not None
     # This thread's own: the one that the event was added to.
     session = settings.Session()
@@ -50,6 +51,10 @@ def _settle(conversation_id: str, name: str, uri: str) -> None:
     with session.begin_nested():
         asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == name, AssetModel.uri == uri))
         if asset_id is not None:
-            key = SETTLED_KEY.format(conversation_id=conversation_id)
-            get_state_backend().set(AssetScope(asset_id=asset_id), key, json.dumps("ready"), session=session)
+            scope, state = AssetScope(asset_id=asset_id), get_state_backend()
+            # Whoever writes this waits for each other: so no two add to the same hour without knowing of each other.
+            state.set(scope, LAST_KEY, json.dumps(conversation_id), session=session)
+            settled = json.loads(state.get(scope, key, session=session) or "[]")
+            if conversation_id not in settled:
+                state.set(scope, key, json.dumps([*settled, conversation_id]), session=session)
             take_in_what_has_come(asset_id, session)

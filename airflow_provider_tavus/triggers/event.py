@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -123,4 +125,15 @@ class ConversationEventTrigger(BaseEventTrigger):
         if accessors is None:
             return StateInMemory()
         # Airflow tells a trigger with several assets nothing else of which they are.
-        return StateOfAssets([*accessors._by_name.values(), *accessors._by_uri.values()])
+        return StateOfAssets([*accessors._by_name.values(), *accessors._by_uri.values()], self._name_in_the_state())
+
+    def _name_in_the_state(self) -> str:
+        """Return a name that stays while it watches for the same, however often it looks and long it waits."""
+        told_apart_by = [
+            self.tavus_conn_id,
+            sorted(self.wait_for),
+            self.conversation_name,
+            self.pal_id,
+            self.face_id,
+        ]
+        return hashlib.sha256(json.dumps(told_apart_by).encode()).hexdigest()[:12]

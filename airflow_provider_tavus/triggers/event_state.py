@@ -14,11 +14,23 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 from airflow_provider_tavus.conversations.times import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-PROGRESS_KEY = "tavus/progress"
-SETTLED_KEY = "tavus/settled/{conversation_id}"
-"""Also written where Airflow stores the event: see :mod:`airflow_provider_tavus.plugins.emitted`."""
+SETTLED_KEY = "tavus/settled/{hour}"
+"""Who has had an event; written where Airflow stores it: see :mod:`airflow_provider_tavus.plugins.emitted`."""
+LAST_KEY = "tavus/settled/last"
+"""Whose event was stored last."""
+PASSED_KEY = "tavus/{watcher}/passed/{hour}"
+"""Who gets no event of a watcher, and why; written by it alone, so that nothing is lost between two writers."""
+PROGRESS_KEY = "tavus/{watcher}/progress"
+
+# A question to the state store costs the triggerer some 0.1 s. So what is noted of all the conversations that were
+# created in an hour stands under one key: a watcher that begins again has few questions.
+
+
+def hour_of(created_at: str | None) -> str:
+    """Return the hour of an ISO 8601 time in UTC, such as ``2026-04-29T03``, under which a conversation is kept."""
+    return created_at[: len("2026-04-29T03")] if created_at else "unknown"
 
 
 class OpenCall(TypedDict):
@@ -64,42 +76,35 @@ class EventState(Protocol):
     async def save(self, progress: Progress) -> None:
         """Keep how far the watcher has come."""
 
-    async def is_settled(self, conversation_id: str) -> bool:
-        """Say whether a conversation has had its event, or will not get one."""
+    async def settled(self, hour: str) -> Collection[str]:
+        """Return who, of those created in an hour, has had an event by now or will not get one."""
 
-    async def settle(self, conversation_id: str, verdict: str) -> None:
-        """Note that a conversation gets no event any more, and why: its verdict."""
+    async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
+        """Note that a conversation created in that hour gets no event any more, and why: its verdict."""
 
-    async def forget(self, conversation_id: str) -> None:
-        """Drop what was noted of a conversation that is of no interest any more."""
+    async def forget(self, hour: str) -> None:
+        """Drop what was noted of the conversations that were created in an hour."""
 
 
 class StateInMemory:
     """What a watcher knows below Airflow 3.3: it is gone with the process."""
 
-    def __init__(self) -> None:
-        self._progress: Progress | None = None
-        self._settled: set[str] = set()
-
     async def load(self) -> Progress | None:
-        """Return how far the watcher had come."""
-        return self._progress
+        """Return None: it begins with each process."""
+        return None
 
     async def save(self, progress: Progress) -> None:
-        """Keep how far the watcher has come."""
-        self._progress = progress
+        """Leave it to the watcher."""
 
-    async def is_settled(self, conversation_id: str) -> bool:
-        """Say whether a conversation is settled."""
-        return conversation_id in self._settled
+    async def settled(self, hour: str) -> Collection[str]:
+        """Return nobody but whom the watcher knows of by itself."""
+        return ()
 
-    async def settle(self, conversation_id: str, verdict: str) -> None:
-        """Settle a conversation."""
-        self._settled.add(conversation_id)
+    async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
+        """Leave it to the watcher."""
 
-    async def forget(self, conversation_id: str) -> None:
-        """Forget a conversation."""
-        self._settled.discard(conversation_id)
+    async def forget(self, hour: str) -> None:
+        """Forget nothing: nothing is kept."""
 
 
 class StateOfAssets:
@@ -110,36 +115,51 @@ class StateOfAssets:
     outlives that one of them is no longer defined.
 
     :param stores: Airflow's accessor of each asset.
+    :param watcher: tells this watcher from others of the same assets.
     """
 
-    def __init__(self, stores: Sequence[Any]) -> None:
+    def __init__(self, stores: Sequence[Any], watcher: str) -> None:
         self._stores = stores
+        self._watcher = watcher
+        self._passed: dict[str, dict[str, str]] = {}
 
     async def load(self) -> Progress | None:
         """Return how far the watcher had come; of several assets, the one that has been watched longest tells."""
-        kept = [await store.aget(PROGRESS_KEY) for store in self._stores]
-        known = [Progress.from_plain(plain) for plain in kept if plain is not None]
-        return min(known, key=lambda progress: progress.began, default=None)
+        kept = await self._get(PROGRESS_KEY)
+        return min(map(Progress.from_plain, kept), key=lambda progress: progress.began, default=None)
 
     async def save(self, progress: Progress) -> None:
         """Keep how far the watcher has come."""
-        for store in self._stores:
-            await store.aset(PROGRESS_KEY, progress.as_plain())
+        await self._set(PROGRESS_KEY, progress.as_plain())
 
-    async def is_settled(self, conversation_id: str) -> bool:
-        """Say whether a conversation has had its event with any of the assets, and so with all."""
-        key = SETTLED_KEY.format(conversation_id=conversation_id)
-        for store in self._stores:
-            if await store.aget(key) is not None:
-                return True
-        return False
+    async def settled(self, hour: str) -> Collection[str]:
+        """Return who of an hour is settled with any of the assets, and so with all."""
+        had_events = await self._get(SETTLED_KEY, hour)
+        return {*(await self._passed_in(hour)), *(one for ids in had_events for one in ids)}
 
-    async def settle(self, conversation_id: str, verdict: str) -> None:
-        """Settle a conversation."""
-        for store in self._stores:
-            await store.aset(SETTLED_KEY.format(conversation_id=conversation_id), verdict)
+    async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
+        """Settle a conversation of that hour."""
+        passed = (await self._passed_in(hour)) | {conversation_id: verdict}
+        await self._set(PASSED_KEY, passed, hour)
+        self._passed[hour] = passed
 
-    async def forget(self, conversation_id: str) -> None:
-        """Forget a conversation."""
+    async def forget(self, hour: str) -> None:
+        """Forget the conversations of an hour."""
+        self._passed.pop(hour, None)
         for store in self._stores:
-            await store.adelete(SETTLED_KEY.format(conversation_id=conversation_id))
+            for key in (SETTLED_KEY, PASSED_KEY):
+                await store.adelete(key.format(watcher=self._watcher, hour=hour))
+
+    async def _passed_in(self, hour: str) -> dict[str, str]:
+        if hour not in self._passed:
+            self._passed[hour] = {one: why for kept in await self._get(PASSED_KEY, hour) for one, why in kept.items()}
+        return self._passed[hour]
+
+    async def _get(self, key: str, hour: str = "") -> list[Any]:
+        """Return what stands under a key with those assets that have something there."""
+        key = key.format(watcher=self._watcher, hour=hour)
+        return [kept for store in self._stores if (kept := await store.aget(key)) is not None]
+
+    async def _set(self, key: str, value: Any, hour: str = "") -> None:
+        for store in self._stores:
+            await store.aset(key.format(watcher=self._watcher, hour=hour), value)

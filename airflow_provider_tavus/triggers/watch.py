@@ -25,12 +25,12 @@ from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
 from airflow_provider_tavus.triggers.discovery import Listed
-from airflow_provider_tavus.triggers.event_state import Progress
+from airflow_provider_tavus.triggers.event_state import Progress, hour_of
 from airflow_provider_tavus.triggers.expected_callbacks import ExpectedCallbacks
 from airflow_provider_tavus.triggers.shared_poll import CLOCKS_DIFFER_BY, carry_out
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 
     from airflow_provider_tavus.conversations.readiness import Verdict
     from airflow_provider_tavus.triggers.discovery import Discovery
@@ -46,9 +46,9 @@ LONGEST_HOLD = 5.0
 """Seconds for which an event is held back, at most, until all who had ended as well have been looked at."""
 STORED_WITHIN = 60.0
 """Seconds after which Airflow has stored an event, whatever goes on beside it."""
-READ_AT_A_TIME = 50
 ANSWER_HOLDS = 1.0
 """Seconds for which an answer of the state store shows that no other triggerer has taken over from this one."""
+HOUR = 3600.0
 
 
 @dataclass(eq=False, slots=True)
@@ -92,18 +92,17 @@ class Watch:
     _progress: Progress | None = None
     _saved_at: float = -math.inf
     _watching: dict[str, Watching] = field(default_factory=dict)
-    _settled: dict[str, float] = field(default_factory=dict)
-    """Who gets no further event, and when they were created."""
+    _settled: dict[str, set[str]] = field(default_factory=dict)
+    """Who gets no further event, by the hour in which they were created."""
+    _asked_at: dict[str, float] = field(default_factory=dict)
+    """When, by the monotonic clock, the state store was asked last about those of an hour."""
     _ready: list[tuple[float, int, Verdict, Listed]] = field(default_factory=list)
     _order: count[int] = field(default_factory=count)
-    _unstored: dict[str, float] = field(default_factory=dict)
+    _unstored: dict[str, tuple[float, Listed]] = field(default_factory=dict)
     """Whose event was yielded at which time, and is not known to be stored yet."""
     _held_since: float | None = None
     _trouble: str | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _since: float = field(default_factory=time.time)
-    _answered_at: float = -math.inf
-    """When, by the monotonic clock, the state store answered last."""
     _callbacks: ExpectedCallbacks | None = None
 
     async def run(self, listing: AsyncIterator[Discovery]) -> AsyncGenerator[dict[str, Any]]:
@@ -171,7 +170,7 @@ class Watch:
         await self._note_what_is_not_stored(now)
         if self._callbacks is not None:
             self._callbacks.count_the_lost(now)
-        await self._move_on(now, progress)
+        await self._move_on(now, progress, discovery)
 
     async def _begin(self, now: float) -> Progress:
         self._progress = await self.state.load()
@@ -181,27 +180,22 @@ class Watch:
         return self._progress
 
     async def _watch_what_is_new(self, discovery: Discovery, progress: Progress) -> None:
-        listed = [
+        # What went on for long may have ended, and then it stands deep in the list.
+        still_open = [_reopened(conversation_id, call) for conversation_id, call in progress.open.items()]
+        unknown = {row.conversation_id: row for row in (*still_open, *self._of_interest(discovery, progress))}
+        new = [row for row in unknown.values() if not (row.conversation_id in self._watching or self._is_settled(row))]
+        # Who goes on has had no event.
+        await self._ask_about({_hour(row) for row in new if not row.was_active} - self._asked_at.keys())
+        for row in new:
+            if not self._is_settled(row):
+                self._watch(row, discovery)
+
+    def _of_interest(self, discovery: Discovery, progress: Progress) -> list[Listed]:
+        return [
             row
             for row in discovery.rows
             if self.wanted.fit(row.labels) and (row.was_active or _created(row) >= progress.watched_from)
         ]
-        # What went on for long may have ended, and then it stands deep in the list.
-        still_open = [_reopened(conversation_id, call) for conversation_id, call in progress.open.items()]
-        unknown = {row.conversation_id: row for row in (*still_open, *listed)}
-        unknown = {one: row for one, row in unknown.items() if one not in self._watching and one not in self._settled}
-        new = list(unknown.values())
-        for first in range(0, len(new), READ_AT_A_TIME):
-            rows = new[first : first + READ_AT_A_TIME]
-            # Who goes on has had no event, and it is asked again before one: each question costs the triggerer a turn.
-            ended = [row.conversation_id for row in rows if not (row.was_active or self._is_younger(row))]
-            answers = await asyncio.gather(*map(self.state.is_settled, ended))
-            settled = {one for one, is_settled in zip(ended, answers, strict=True) if is_settled}
-            for row in rows:
-                if row.conversation_id in settled:
-                    self._settled[row.conversation_id] = _created(row)
-                else:
-                    self._watch(row, discovery)
 
     def _watch(self, row: Listed, discovery: Discovery) -> None:
         now = time.time()
@@ -240,14 +234,14 @@ class Watch:
                 is_news = await self._is_news(verdict, ready_at, listed)
                 if is_news and verdict.state == "never":
                     self.tell(f"{verdict} No event.")
-                    await self.state.settle(conversation_id, verdict.reason or verdict.state)
+                    await self.state.settle(conversation_id, _hour(listed), verdict.reason or verdict.state)
             except Exception:
                 heapq.heappush(self._ready, (ready_at, place, verdict, listed))
                 raise
-            self._settled[conversation_id] = _created(listed)
+            self._settled.setdefault(_hour(listed), set()).add(conversation_id)
             del self._watching[conversation_id]
             if is_news and verdict.state == "ready":
-                self._unstored[conversation_id] = time.time()
+                self._unstored[conversation_id] = time.time(), listed
                 if self._callbacks is not None:
                     self._callbacks.expect(listed, ready_at)
                 metrics.an_event_was_fired()
@@ -264,53 +258,79 @@ class Watch:
 
     async def _is_news(self, verdict: Verdict, ready_at: float, listed: Listed) -> bool:
         assert self._progress is not None, "nobody is watched before the beginning"
-        # Another triggerer may have been quicker, that took this one for dead or has died since. Not to ask about each
-        # lets many events go together: every question is a turn of the triggerer's loop.
-        is_alone = time.monotonic() < self._answered_at + ANSWER_HOLDS
-        if not (is_alone and self._is_younger(listed)):
-            is_settled = await self.state.is_settled(verdict.conversation_id)
-            self._answered_at = time.monotonic()
-            if is_settled:
-                return False
+        # Another triggerer may have been quicker, that took this one for dead or has died since.
+        await self._ask_about({_hour(listed)})
+        if self._is_settled(listed):
+            return False
         if ready_at < self._progress.began - CLOCKS_DIFFER_BY:
-            await self.state.settle(verdict.conversation_id, "ready before the watch began")
+            await self.state.settle(verdict.conversation_id, _hour(listed), "ready before the watch began")
             return False
         return True
 
-    def _is_younger(self, listed: Listed) -> bool:
-        """Say whether a conversation was created after this watch began in this process: no other knew it before."""
-        return listed.created_at is not None and listed.created_at > self._since + CLOCKS_DIFFER_BY
+    # -- who is settled ------------------------------------------------------------------------------------------
+
+    def _is_settled(self, row: Listed) -> bool:
+        return row.conversation_id in self._settled.get(_hour(row), ())
+
+    async def _ask_about(self, hours: Collection[str]) -> None:
+        """Ask the state store who is settled of those created in these hours, if it was not asked just now."""
+        now = time.monotonic()
+        asked = [hour for hour in hours if now >= self._asked_at.get(hour, -math.inf) + ANSWER_HOLDS]
+        for hour, ids in zip(asked, await asyncio.gather(*map(self.state.settled, asked)), strict=True):
+            self._settled.setdefault(hour, set()).update(ids)
+            self._asked_at[hour] = now
 
     async def _note_what_is_not_stored(self, now: float) -> None:
         """Settle by ourselves whose event Airflow has stored by now without telling our listener."""
-        for conversation_id, fired_at in list(self._unstored.items()):
+        for conversation_id, (fired_at, listed) in list(self._unstored.items()):
             if now > fired_at + STORED_WITHIN:
-                if not await self.state.is_settled(conversation_id):
-                    await self.state.settle(conversation_id, "ready")
+                hour = _hour(listed)
+                if conversation_id not in await self.state.settled(hour):
+                    await self.state.settle(conversation_id, hour, "ready")
                 del self._unstored[conversation_id]
 
     # -- moving on -----------------------------------------------------------------------------------------------
 
-    async def _move_on(self, now: float, progress: Progress) -> None:
+    async def _move_on(self, now: float, progress: Progress, discovery: Discovery) -> None:
         """Keep how far the watch has come, and forget what is of no interest any more."""
         watched_from = max(progress.watched_from, now - LOOKBACK)
-        still_open = {
-            one: _as_open(each.listed) for one, each in self._watching.items() if _created(each.listed) < watched_from
-        }
+        pending = [each.listed for each in self._watching.values()] + [listed for _, listed in self._unstored.values()]
+        still_open = {row.conversation_id: _as_open(row) for row in pending if _created(row) < watched_from}
         if still_open.keys() == progress.open.keys() and now < self._saved_at + SAVE_INTERVAL:
             return
         self._progress = Progress(progress.began, watched_from, still_open)
         await self.state.save(self._progress)
         self._saved_at = now
         # Only now: whoever finds these forgotten is to find them out of the time that is watched as well.
-        for conversation_id in [one for one, created in self._settled.items() if created < watched_from]:
-            if conversation_id not in self._unstored:
-                await self.state.forget(conversation_id)
-                del self._settled[conversation_id]
+        needed = {_hour(row) for row in (*pending, *self._of_interest(discovery, self._progress))}
+        # With an hour more: the process before this one may have died before it came to that.
+        gone_by = _hours(progress.watched_from - HOUR, watched_from)
+        for hour in (gone_by | self._settled.keys()) - needed:
+            if hour < _hour_at(watched_from):
+                await self.state.forget(hour)
+                self._settled.pop(hour, None)
+                self._asked_at.pop(hour, None)
+
+
+def _hour(row: Listed) -> str:
+    return hour_of(_created_at(row))
+
+
+def _hour_at(moment: float) -> str:
+    return hour_of(iso(datetime.fromtimestamp(moment, UTC)))
+
+
+def _hours(first: float, last: float) -> set[str]:
+    """Return the hours between two moments, with theirs."""
+    return {_hour_at(first + passed * HOUR) for passed in range(int((last - first) / HOUR) + 1)} | {_hour_at(last)}
 
 
 def _created(row: Listed) -> float:
     return math.inf if row.created_at is None else row.created_at
+
+
+def _created_at(row: Listed) -> str | None:
+    return None if row.created_at is None else iso(datetime.fromtimestamp(row.created_at, UTC))
 
 
 def _as_open(row: Listed) -> OpenCall:
@@ -323,7 +343,6 @@ def _reopened(conversation_id: str, call: OpenCall) -> Listed:
 
 
 def _payload(verdict: Verdict, listed: Listed) -> dict[str, Any]:
-    created_at = None if listed.created_at is None else iso(datetime.fromtimestamp(listed.created_at, UTC))
     return {
         "conversation_id": verdict.conversation_id,
         "pal_id": listed.labels.pal_id,
@@ -331,7 +350,7 @@ def _payload(verdict: Verdict, listed: Listed) -> dict[str, Any]:
         "status": verdict.status,
         "state": verdict.state,
         "shutdown_reason": verdict.shutdown_reason,
-        "created_at": created_at,
+        "created_at": _created_at(listed),
         "ended_at": verdict.ended_at,
         "ready_at": verdict.ready_at,
     }

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from contextlib import aclosing
+from datetime import UTC, datetime
 from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("connect")
 
 HOUR = 3600.0
+
+
+def hour(moment: float | str) -> str:
+    """The hour of a moment as the keys of the state store have it."""
+    if isinstance(moment, float):
+        moment = datetime.fromtimestamp(moment, UTC).isoformat()
+    return moment[:13]
 
 
 class AssetStore:
@@ -50,9 +58,15 @@ class AssetStore:
         if self.is_down:
             raise RuntimeError("the state store is down")
 
-    def store_event(self, conversation_id: str) -> None:
+    def store_event(self, conversation_id: str, created_at: float | str) -> None:
         """Do what the listener does where Airflow stores an event."""
-        self.kept[f"tavus/settled/{conversation_id}"] = json.dumps("ready")
+        key = f"tavus/settled/{hour(created_at)}"
+        self.kept[key] = json.dumps([*json.loads(self.kept.get(key, "[]")), conversation_id])
+
+    def progress(self) -> dict[str, Any]:
+        """Return how far the only watcher has come."""
+        (kept,) = (value for key, value in self.kept.items() if key.endswith("/progress"))
+        return dict(json.loads(kept))
 
 
 class Triggerer:
@@ -94,7 +108,7 @@ class Triggerer:
                 async for event in events:
                     fired.append(event.payload)
                     if stored:
-                        self.store.store_event(event.payload["conversation_id"])
+                        self.store.store_event(event.payload["conversation_id"], event.payload["created_at"])
                     if len(fired) >= expected:
                         all_came.set()
                         if killed:
@@ -141,11 +155,14 @@ def ids(fired: Iterable[dict[str, Any]]) -> list[str]:
     return [payload["conversation_id"] for payload in fired]
 
 
-def begun(store: AssetStore, ago: float = HOUR, **changes: Any) -> None:
+def begun(
+    store: AssetStore, ago: float = HOUR, watcher: ConversationEventTrigger | None = None, **changes: Any
+) -> None:
     """Let the watcher have begun some time ago."""
     began = time.time() - ago
     progress = Progress(began, changes.pop("watched_from", began), changes.pop("open", {}))
-    store.kept["tavus/progress"] = json.dumps(progress.as_plain())
+    name = (watcher or ConversationEventTrigger())._name_in_the_state()
+    store.kept[f"tavus/{name}/progress"] = json.dumps(progress.as_plain())
 
 
 def test_its_arguments_are_plain_json_and_make_the_same_trigger() -> None:
@@ -217,15 +234,45 @@ async def test_a_call_that_went_on_when_the_watch_began_gets_its_event(box: Tavu
 
 
 async def test_the_state_store_is_not_asked_about_calls_that_go_on(box: TavusBox, triggerer: Triggerer) -> None:
-    # Each question is a turn of the triggerer's loop: after a restart, hundreds would hold up the first event.
     for _ in range(5):
         box.add(Script.active())
-    box.add(Script.finished(seconds=1), conversation_id="c1", created_at=time.time() - 60)
-    triggerer.store.store_event("c1")
 
-    assert await triggerer.run(expected=0, until=lambda: box.count("list") > 2) == []
+    assert await triggerer.run(expected=0) == []
 
-    assert [key for key in triggerer.store.asked_for if "settled" in key] == ["tavus/settled/c1"]
+    assert all(key.endswith("/progress") for key in triggerer.store.asked_for)
+
+
+async def test_a_restart_asks_the_state_store_once_for_all_that_were_created_in_an_hour(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    # Each question is a turn of the triggerer's loop: hundreds would hold up the first event.
+    begun(triggerer.store, ago=3 * HOUR)
+    created_at = time.time() - 2 * HOUR
+    for _ in range(40):
+        triggerer.store.store_event(box.add(Script.finished(seconds=1), created_at=created_at), created_at)
+    (late,) = [box.add(Script.finished(seconds=1), created_at=created_at)]
+
+    assert ids(await triggerer.run(expected=1)) == [late]
+
+    assert triggerer.store.asked_for.count(f"tavus/settled/{hour(created_at)}") <= 2, (
+        "before it is read, and before the event"
+    )
+    assert box.count(route="get") == 1
+
+
+async def test_events_that_come_together_share_the_question_whether_somebody_else_was_quicker(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    begun(triggerer.store)
+    created_at = time.time() - 60
+    calls = [box.add(Script.active(), created_at=created_at) for _ in range(20)]
+
+    def end() -> None:
+        for call in calls:
+            box.end(call)
+
+    assert sorted(ids(await triggerer.run(expected=20, meanwhile=end))) == sorted(calls)
+    assert triggerer.store.asked_for.count(f"tavus/settled/{hour(created_at)}") < 5
 
 
 async def test_what_was_ready_before_the_watch_first_began_is_history(box: TavusBox, triggerer: Triggerer) -> None:
@@ -321,7 +368,8 @@ async def test_a_watch_without_a_state_store_begins_anew_with_its_process(
 
 
 async def test_only_those_with_the_wanted_labels_get_events(box: TavusBox, triggerer: Triggerer) -> None:
-    begun(triggerer.store)
+    watcher = triggerer.trigger(conversation_name="Interview *", pal_id="p1")
+    begun(triggerer.store, watcher=watcher)
     for conversation_id, name, pal in [("c1", "Interview 1", "p1"), ("c2", "Demo", "p1"), ("c3", "Interview 2", "p2")]:
         box.add(
             Script.finished(seconds=1),
@@ -331,17 +379,18 @@ async def test_only_those_with_the_wanted_labels_get_events(box: TavusBox, trigg
             persona_id=pal,
         )
 
-    fired = await triggerer.run(triggerer.trigger(conversation_name="Interview *", pal_id="p1"), expected=1)
+    fired = await triggerer.run(watcher, expected=1)
 
     assert ids(fired) == ["c1"]
     assert box.count(route="get") == 1
 
 
 async def test_the_end_alone_can_be_waited_for(box: TavusBox, triggerer: Triggerer) -> None:
-    begun(triggerer.store)
+    watcher = triggerer.trigger(wait_for=[])
+    begun(triggerer.store, watcher=watcher)
     box.add(Script.nobody_joined(seconds=1), conversation_id="c1", created_at=time.time() - 60)
 
-    (payload,) = await triggerer.run(triggerer.trigger(wait_for=[]), expected=1)
+    (payload,) = await triggerer.run(watcher, expected=1)
 
     assert payload["shutdown_reason"] == "participant_absent_timeout"
 
@@ -399,20 +448,57 @@ async def test_a_call_longer_than_the_lookback_is_not_lost_over_a_restart(box: T
     begun(triggerer.store, ago=31 * HOUR)
 
     assert await triggerer.run(expected=0) == []
-    assert json.loads(triggerer.store.kept["tavus/progress"])["open"].keys() == {call}
+    assert triggerer.store.progress()["open"].keys() == {call}
     box.end(call)
 
+    # It dies before the event is stored.
+    assert ids(await triggerer.run(expected=1, stored=False)) == [call]
     assert ids(await triggerer.run(expected=1)) == [call]
+    assert await triggerer.run(expected=0) == []
+
+
+async def test_a_call_longer_than_the_lookback_has_one_event_however_long_the_watch_goes_on(
+    box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "SAVE_INTERVAL", 0.0)
+    monkeypatch.setattr(watch, "STORED_WITHIN", 0.0)
+    call = box.add(Script.active(), created_at=time.time() - 30 * HOUR)
+    begun(triggerer.store, ago=31 * HOUR)
+
+    assert ids(await triggerer.run(expected=1, meanwhile=lambda: box.end(call))) == [call]
+    assert await triggerer.run(expected=0) == []
+
+
+async def test_two_watchers_of_one_asset_each_go_their_own_way_and_a_conversation_has_one_event(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    created_at = time.time() - 30 * HOUR
+    for pal_id in ("p1", "p2"):
+        begun(triggerer.store, ago=31 * HOUR, watcher=triggerer.trigger(pal_id=pal_id))
+        box.add(Script.active(), conversation_id=f"c-{pal_id}", created_at=created_at, persona_id=pal_id)
+    first, second = triggerer.trigger(pal_id="p1"), triggerer.trigger(pal_id="p2")
+
+    assert await triggerer.run(first, second, triggerer.trigger(pal_id="p1", grace_period=5), expected=0) == []
+    for pal_id in ("p1", "p2"):
+        box.end(f"c-{pal_id}")
+
+    fired = await triggerer.run(triggerer.trigger(pal_id="p1"), triggerer.trigger(pal_id="p2"), expected=2)
+    assert sorted(ids(fired)) == ["c-p1", "c-p2"]
 
 
 async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(box: TavusBox, triggerer: Triggerer) -> None:
-    for conversation_id, ago in [("c1", 25 * HOUR), ("c2", HOUR)]:
-        box.add(Script.finished(seconds=1), conversation_id=conversation_id, created_at=time.time() - ago)
-        triggerer.store.store_event(conversation_id)
-    begun(triggerer.store, ago=26 * HOUR)
+    old, young = time.time() - 26 * HOUR, time.time() - HOUR
+    for conversation_id, created_at in [("c1", old), ("c2", young)]:
+        box.add(Script.finished(seconds=1), conversation_id=conversation_id, created_at=created_at)
+        triggerer.store.store_event(conversation_id, created_at)
+    # Of one that is not in Tavus any more.
+    triggerer.store.store_event("c3", time.time() - 28 * HOUR)
+    box.add(Script.nobody_joined(seconds=1), created_at=old)
+    begun(triggerer.store, ago=29 * HOUR)
+    watcher = triggerer.trigger(grace_period=5)
 
-    assert await triggerer.run(expected=0) == []
-    assert triggerer.store.kept.keys() == {"tavus/progress", "tavus/settled/c2"}
+    assert await triggerer.run(watcher, expected=0) == []
+    assert {key for key in triggerer.store.kept if not key.endswith("/progress")} == {f"tavus/settled/{hour(young)}"}
     assert await triggerer.run(expected=0) == []
 
 
@@ -433,8 +519,8 @@ async def test_a_look_where_nothing_is_new_costs_one_request(box: TavusBox, trig
     begun(triggerer.store)
     box.account.list_view = ListView(limit_cap=3)
     for number in range(30):
-        conversation_id = box.add(Script.finished(seconds=1), created_at=time.time() - 300 + number)
-        triggerer.store.store_event(conversation_id)
+        created_at = time.time() - 300 + number
+        triggerer.store.store_event(box.add(Script.finished(seconds=1), created_at=created_at), created_at)
 
     assert await triggerer.run(expected=0) == []
 
