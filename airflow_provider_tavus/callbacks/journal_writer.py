@@ -58,11 +58,6 @@ class JournalWriter:
             # It outlives the request that happens to be the first, and has nothing of it.
             self._running = asyncio.create_task(self._write_all(), context=Context())
 
-    async def finish(self, seconds: float) -> None:
-        """Return once all are written, or after so many seconds."""
-        if self._running is not None:
-            await asyncio.wait([self._running], timeout=seconds)
-
     async def _write_all(self) -> None:
         try:
             while self._waiting:
@@ -81,8 +76,19 @@ class JournalWriter:
                         self._asset,
                     )
                 await asyncio.sleep(self._pause)
+        except asyncio.CancelledError:
+            # The API server stops: an app within its app has no other sign of that. Nothing else waits for the loop.
+            self._write_the_last()
+            raise
         finally:
             self._running = None
+
+    def _write_the_last(self) -> None:
+        try:
+            if self._waiting:
+                self._write(list(self._waiting))
+        except Exception as fault:
+            self._tell("The last callbacks could not be written down: %s", _in_short(fault))
 
     def _keep(self, batch: list[str]) -> None:
         self._waiting = dict.fromkeys([*batch, *self._waiting][-MOST_IDS:])

@@ -9,7 +9,6 @@ and holds no key; what it may cost is bounded whatever comes.
 from __future__ import annotations
 
 import hmac
-from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -25,14 +24,11 @@ from airflow_provider_tavus.callbacks.journal_writer import JournalWriter
 from airflow_provider_tavus.callbacks.settings import CALLBACKS_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from airflow_provider_tavus.callbacks.settings import CallbackSettings
-
-LONGEST_GOODBYE = 5.0
-"""Seconds in which an API server that stops still writes down what has come."""
 
 IN_ITS_PLACE = "***"
 """What a log shows in place of whatever follows :data:`~airflow_provider_tavus.callbacks.settings.CALLBACKS_PATH`."""
@@ -77,11 +73,6 @@ def make_receiver(
     writer = JournalWriter(write or partial(append_to_journal, settings.asset), settings.asset)
     is_a_token = _comparison(settings.tokens)
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await writer.finish(LONGEST_GOODBYE)
-
     # Neither its documentation nor its schema: Airflow asks nobody who they are before an app of a plugin.
     app = FastAPI(
         title="Callbacks of Tavus",
@@ -89,7 +80,6 @@ def make_receiver(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        lifespan=lifespan,
     )
     app.add_middleware(_Discretion)
     for token in settings.tokens:
