@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from box_process import BoxProcess
     from real_airflow import RealAirflow
 
-SECONDS_OF_MANY = 4
-"""How long each call of the DAG with many of them lasts."""
 LONGEST_SILENCE = 8
 """Seconds without a sign of life after which a triggerer's triggers are handed to another one; see the settings."""
 
@@ -112,7 +110,7 @@ def test_one_conversation_when_a_worker_dies_with_all_that_watches_it(airflow: R
 def test_no_call_is_ended_when_its_trigger_is_handed_to_another_triggerer(
     airflow: RealAirflow, box: BoxProcess
 ) -> None:
-    run = Run(airflow, box, "creates_and_waits", seconds=60)
+    run = Run(airflow, box, "creates_and_waits", seconds=900)
     run.wait_for_the_trigger()
     first = airflow.triggerer
     assert first.pid is not None
@@ -126,13 +124,17 @@ def test_no_call_is_ended_when_its_trigger_is_handed_to_another_triggerer(
         box.wait_for_requests(asked + 3, timeout=90)
     finally:
         os.killpg(first.pid, signal.SIGCONT)
-    run.succeeds_with_one_conversation()
-
-    assert box.requests(route="end") == []
     if airflow.keeps_task_state:
-        assert "The task is deferred, and so the conversation goes on" in run.log(), (
-            "the first one was not asked to end it"
+        airflow.wait_for(
+            "the first one to be asked to end the call",
+            lambda: "The task is deferred, and so the conversation goes on" in run.log(),
+            90,
         )
+    (conversation_id,) = run.conversations()
+    assert box.requests(route="end") == []
+
+    box.end(conversation_id)
+    run.succeeds_with_one_conversation()
     another.stop()
     airflow._components.remove(another)
 
@@ -190,19 +192,25 @@ def test_a_wait_that_is_marked_failed_ends_its_call_if_its_author_wants_that(
 
 
 @pytest.mark.long
-def test_a_hundred_share_five_places(airflow: RealAirflow, box: BoxProcess) -> None:
-    box.steer("PATCH", "account", {"concurrency_limit": 5})
+@pytest.mark.parametrize(
+    ("creates", "places", "seconds"),
+    [pytest.param(9, 2, 10, id="nine share two"), pytest.param(100, 5, 10, id="100 share 5", marks=pytest.mark.alone)],
+)
+def test_many_creates_share_few_places(
+    airflow: RealAirflow, box: BoxProcess, creates: int, places: int, seconds: int
+) -> None:
+    box.steer("PATCH", "account", {"concurrency_limit": places})
     try:
-        run = Run(airflow, box, "creates_many")
+        run = Run(airflow, box, "creates_many", creates=creates, seconds=seconds)
         assert airflow.wait_for_run(run.dag_id, run.run_id, timeout=900) == "success"
     finally:
         box.steer("PATCH", "account", {"concurrency_limit": None})
 
     states = airflow.task_states(run.dag_id, run.run_id)
-    assert len(states) == 100
+    assert len(states) == 1 + creates
     assert set(states.values()) == {"success"}
-    assert len(run.conversations()) == 100
+    assert len(run.conversations()) == creates
     assert {request["status"] for request in box.requests(route="create")} == {200, 400}
     began = sorted(datetime.fromisoformat(row["created_at"]) for row in run.rows())
-    lasts = timedelta(seconds=SECONDS_OF_MANY)
-    assert max(sum(other <= moment < other + lasts for other in began) for moment in began) == 5
+    lasts = timedelta(seconds=seconds)
+    assert max(sum(other <= moment < other + lasts for other in began) for moment in began) == places

@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
 
@@ -77,7 +77,7 @@ with DAG(dag_id="creates_and_waits", start_date=START, schedule=None, default_ar
         wait_for_completion=True,
         cancellation="end",
         poke_interval=2,
-        timeout=300,
+        timeout=900,
         deferrable=True,
     )
 
@@ -93,11 +93,17 @@ with DAG(dag_id="creates_and_waits_in_a_worker", start_date=START, schedule=None
     )
 
 with DAG(dag_id="creates_many", start_date=START, schedule=None, default_args=RETRIES, max_active_tasks=100):
+
+    @task
+    def names(dag_run: Any = None) -> list[str]:
+        """Name as many conversations as are asked for."""
+        return [f"Call {number}" for number in range(dag_run.conf["creates"])]
+
     CreateConversationOperator.partial(
         task_id="create",
         pal_id=PAL,
-        properties={"max_call_duration": 4},
+        properties={"max_call_duration": "{{ dag_run.conf['seconds'] }}"},
         concurrency_timeout=1200,
         deferrable=True,
         max_active_tis_per_dag=100,
-    ).expand(conversation_name=[f"Call {number}" for number in range(100)])
+    ).expand(conversation_name=names())
