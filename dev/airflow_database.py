@@ -9,7 +9,11 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from database_servers import postgresql, program
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from database_servers import Server
 
 
@@ -23,6 +27,10 @@ class AirflowDatabase:
         """The rows that a query finds."""
         with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=60)) as file:
             return file.execute(query, values).fetchall()
+
+    def tables(self) -> list[str]:
+        """The names of all tables."""
+        return [name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
     def run_state(self, dag_id: str, run_id: str) -> str | None:
         found = self.rows("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", dag_id, run_id)
@@ -77,6 +85,23 @@ class AirflowPostgres(AirflowDatabase):
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(query.replace("?", "%s"), values)
             return list(cursor.fetchall())
+
+    def tables(self) -> list[str]:
+        """The names of all tables."""
+        return [name for (name,) in self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+
+
+@contextlib.contextmanager
+def postgres_if_there() -> Iterator[AirflowPostgres | None]:
+    """An empty database on a server of its own, where there is one to start: for an Airflow with much to do.
+
+    SQLite has one writer at a time, and may let another wait for a minute.
+    """
+    if program("postgres") is None:
+        yield None
+        return
+    with postgresql(lambda server: AirflowPostgres(server).connect().close()) as server:
+        yield AirflowPostgres(server)
 
 
 def instance_name(task_id: str, map_index: int = -1) -> str:

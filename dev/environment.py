@@ -82,7 +82,9 @@ class Environment:
         uv = self.directory / "bin" / "uv"
         try:
             run([*pip, "--constraint", str(MAIN_RELEASE.constraints), "uv"])
-            run([str(uv), "pip", "install", "--quiet", "--python", str(self.python), *wanted])
+            # An Airflow is many processes: those of one that is not compiled would each compile it for themselves where
+            # PYTHONDONTWRITEBYTECODE is set.
+            run([str(uv), "pip", "install", "--quiet", "--compile-bytecode", "--python", str(self.python), *wanted])
         except subprocess.CalledProcessError:
             # uv does not read pip's configuration, which may be all that knows where packages come from here.
             print("uv could not install everything: pip goes on, which takes longer …", file=sys.stderr)

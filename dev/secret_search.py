@@ -21,11 +21,11 @@ def files_with(directory: Path, text: str) -> list[str]:
 
 def tables_with(airflow: RealAirflow, text: str) -> Iterator[str]:
     database = airflow.database
-    for (table,) in database.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
+    for table in database.tables():
         for row in database.rows(f'SELECT * FROM "{table}"'):
             if any(text in as_text(value) for value in row):
                 yield table
 
 
 def as_text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return bytes(value).decode(errors="replace") if isinstance(value, bytes | memoryview) else str(value)

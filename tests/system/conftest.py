@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from airflow_database import postgres_if_there
 from box_process import BoxProcess
 from real_airflow import CALLBACK_TOKENS, RealAirflow
 from snippets import write_dags
@@ -68,5 +69,10 @@ def airflow(
         "AIRFLOW__TAVUS__CALLBACK_TOKENS": ", ".join(CALLBACK_TOKENS),
         "AIRFLOW_VAR_TAVUS_DESTINATION": f"file://{tmp_path_factory.mktemp('destination')}",
     }
-    with RealAirflow(directory, dag_folders=folders, connections=connections, environment=environment) as running:
+    with (
+        postgres_if_there() as database,
+        RealAirflow(
+            directory, dag_folders=folders, connections=connections, environment=environment, database=database
+        ) as running,
+    ):
         yield running

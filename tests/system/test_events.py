@@ -7,15 +7,14 @@ import secrets
 import statistics
 import time
 from collections import Counter
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow_database import AirflowPostgres
-from database_servers import PACKAGES, postgresql, program
+from airflow_database import AirflowPostgres, postgres_if_there
+from database_servers import PACKAGES
 from real_airflow import RealAirflow
 from snippets import blocks
 
@@ -63,22 +62,19 @@ def own_airflow(tmp_path_factory: pytest.TempPathFactory, own_box: TavusBox) -> 
     ):
         # The same watchers wherever the asset is.
         (folder / name).write_text(text.replace("poll_interval=60", f"poll_interval={INTERVAL}"))
-    with ExitStack() as running:
-        database = None
-        if program("postgres") is not None:
-            server = running.enter_context(postgresql(lambda server: AirflowPostgres(server).connect().close()))
-            database = AirflowPostgres(server)
-        yield running.enter_context(
-            RealAirflow(
-                tmp_path_factory.mktemp("airflow"),
-                dag_folders=[folder],
-                connections={
-                    "tavus_default": {"conn_type": "tavus", "host": own_box.base_url, "password": own_box.api_key}
-                },
-                environment={"AIRFLOW__TAVUS__CALLBACK_TOKENS": TOKEN},
-                database=database,
-            )
-        )
+    with (
+        postgres_if_there() as database,
+        RealAirflow(
+            tmp_path_factory.mktemp("airflow"),
+            dag_folders=[folder],
+            connections={
+                "tavus_default": {"conn_type": "tavus", "host": own_box.base_url, "password": own_box.api_key}
+            },
+            environment={"AIRFLOW__TAVUS__CALLBACK_TOKENS": TOKEN},
+            database=database,
+        ) as running,
+    ):
+        yield running
 
 
 class Events:
