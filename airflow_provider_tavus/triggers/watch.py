@@ -303,8 +303,9 @@ class Watch:
         self._saved_at = now
         # Only now: whoever finds these forgotten is to find them out of the time that is watched as well.
         needed = {_hour(row) for row in (*pending, *self._of_interest(discovery, self._progress))}
-        # With an hour more: the process before this one may have died before it came to that.
-        gone_by = _hours(progress.watched_from - HOUR, watched_from)
+        # The hour before them, too: the process before this one may have died at this point. And no process has written
+        # anything about what came long after the last time, or this one knows of it.
+        gone_by = _hours(progress.watched_from - HOUR, min(watched_from, progress.watched_from + LOOKBACK + HOUR))
         for hour in (gone_by | self._settled.keys()) - needed:
             if hour < _hour_at(watched_from):
                 await self.state.forget(hour)
