@@ -147,6 +147,11 @@ class RealAirflow:
         another.start()
         return another
 
+    def end(self, another: Component) -> None:
+        """End a component that was started beside another one."""
+        another.stop()
+        self._components.remove(another)
+
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run an `airflow` command in this Airflow, such as `command("providers", "hooks")`."""
         return subprocess.run(

@@ -48,7 +48,7 @@ TO_ONE_WORKER = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let it be chosen how many there are in the tests of many: a wait costs a third of a second in the end."""
-    parser.addoption("--waits", type=int, default=40, help="how many waits the test of many waits has")
+    parser.addoption("--waits", type=int, default=100, help="how many waits the test of many waits has")
     parser.addoption("--conversations", type=int, default=500, help="how many end in the test of many events")
 
 

@@ -129,6 +129,9 @@ class Admin:
             case "PATCH", "account":
                 if "list_view" in body:
                     body["list_view"] = ListView(**body["list_view"])
+                if "on_create" in body:
+                    script = script_from_json(body["on_create"])
+                    body["on_create"] = lambda _: script
                 _set(self._box.account, body)
             case _:
                 return UNKNOWN

@@ -40,10 +40,11 @@ def running_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BoxProcess
 
 @pytest.fixture
 def box(running_box: BoxProcess) -> Iterator[BoxProcess]:
-    """The fake service, without the requests and the troubles of the test before."""
+    """The fake service, without the requests, the troubles and the settings of the test before."""
     running_box.forget_requests()
     yield running_box
     running_box.stop_troubles()
+    running_box.steer("PATCH", "account", {"concurrency_limit": None, "on_create": "finished"})
 
 
 @pytest.fixture(scope="session")

@@ -135,8 +135,7 @@ def test_no_call_is_ended_when_its_trigger_is_handed_to_another_triggerer(
 
     box.end(conversation_id)
     run.succeeds_with_one_conversation()
-    another.stop()
-    airflow._components.remove(another)
+    airflow.end(another)
 
 
 @pytest.mark.long
@@ -200,11 +199,8 @@ def test_many_creates_share_few_places(
     airflow: RealAirflow, box: BoxProcess, creates: int, places: int, seconds: int
 ) -> None:
     box.steer("PATCH", "account", {"concurrency_limit": places})
-    try:
-        run = Run(airflow, box, "creates_many", creates=creates, seconds=seconds)
-        assert airflow.wait_for_run(run.dag_id, run.run_id, timeout=900) == "success"
-    finally:
-        box.steer("PATCH", "account", {"concurrency_limit": None})
+    run = Run(airflow, box, "creates_many", creates=creates, seconds=seconds)
+    assert airflow.wait_for_run(run.dag_id, run.run_id, timeout=900) == "success"
 
     states = airflow.task_states(run.dag_id, run.run_id)
     assert len(states) == 1 + creates

@@ -40,6 +40,7 @@ EVERYTHING = [
 )
 def test_a_documented_dag_runs_as_it_stands(block: Block, airflow: RealAirflow, box: BoxProcess) -> None:
     done = box.add({"name": "finished", "further_events": EVERYTHING}, created_at=box.now() - 3600)
+    box.steer("PATCH", "account", {"on_create": {"name": "finished", "seconds": 5}})
     for dag_id in block.scheduled_dags:
         airflow.unpause(dag_id)
     conf = {"conversation_ids": [done]} if '"conversation_ids"' in block.text else {"conversation_id": done}

@@ -18,7 +18,7 @@ MOST_READS = 5
 seems to be missing, because others ended while the pages of the list were read, costs one more in each interval."""
 
 
-@pytest.mark.long
+@pytest.mark.alone
 def test_many_waits_end_as_they_should_though_their_triggerer_dies(
     airflow: RealAirflow, box: BoxProcess, pytestconfig: pytest.Config
 ) -> None:
@@ -33,17 +33,15 @@ def test_many_waits_end_as_they_should_though_their_triggerer_dies(
     airflow.wait_for(f"one triggerer to have {waits} waits", lambda: waits_of_each_triggerer(airflow) == [waits], 120)
 
     another = airflow.start_another_triggerer()
-    try:
-        for conversation_id in calls[: waits // 2]:
-            box.end(conversation_id)
-        airflow.wait_for("the first to be over", lambda: sum(waits_of_each_triggerer(airflow)) < waits, 60)
-        airflow.triggerer.kill()
-        for conversation_id in calls[waits // 2 :]:
-            box.end(conversation_id)
-        assert {airflow.wait_for_run(DAG_ID, run_id, timeout=30 + waits) for run_id in runs} == {"success"}
-    finally:
-        another.stop()
-        airflow.triggerer.start()
+    for conversation_id in calls[: waits // 2]:
+        box.end(conversation_id)
+    airflow.wait_for("the first to be over", lambda: sum(waits_of_each_triggerer(airflow)) < waits, 60)
+    airflow.triggerer.kill()
+    for conversation_id in calls[waits // 2 :]:
+        box.end(conversation_id)
+    assert {airflow.wait_for_run(DAG_ID, run_id, timeout=30 + waits) for run_id in runs} == {"success"}
+    airflow.triggerer.start()
+    airflow.end(another)
 
     verdicts = [airflow.xcom(DAG_ID, run_id, f"wait_{place}") for run_id in runs for place in range(IN_A_RUN)]
     assert [(verdict["conversation_id"], verdict["state"]) for verdict in verdicts] == [(one, "ready") for one in calls]

@@ -92,7 +92,7 @@ def test_a_time_out_fails_every_mode_without_a_retry(airflow: RealAirflow, box: 
 
     for mode in MODES:
         log = airflow.task_log("waits_too_long", run_id, mode)
-        assert "Timed out after 6 s" in log
+        assert "Timed out after 12 s" in log
         assert airflow.tries("waits_too_long", run_id, mode) == 1
         assert airflow.xcom("waits_too_long", run_id, mode)["state"] == "waiting"
 

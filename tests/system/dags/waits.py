@@ -16,7 +16,7 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke", "deferrable": False},
     # A pause in which the scheduler is sure to hear of the worker's end, however busy the machine is.
-    "reschedule": {"mode": "reschedule", "deferrable": False, "poke_interval": 6},
+    "reschedule": {"mode": "reschedule", "deferrable": False, "poke_interval": 12},
     "deferrable": {"deferrable": True},
     "from_trigger": {"deferrable": True, "start_from_trigger": True},
 }
@@ -41,7 +41,7 @@ with DAG(dag_id="waits_for_one", start_date=START, schedule=None):
 
 with DAG(dag_id="waits_too_long", start_date=START, schedule=None, default_args={"retries": 2}):
     for mode, arguments in MODES.items():
-        wait(mode, **arguments | {"timeout": 6})
+        wait(mode, **arguments | {"timeout": 12})
 
 
 with DAG(dag_id="waits_without_a_worker", start_date=START, schedule=None):

@@ -23,13 +23,19 @@ MOST_POINTS = 200
 WAIT: dict[str, Any] = {"wait_for_completion": True, "poke_interval": 0.01, "timeout": 30.0}
 
 
-@pytest.mark.parametrize("has_store", [True, False], ids=["state store", "no state store"])
+@pytest.mark.long
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "has_store"),
     [
-        pytest.param({}, id="create", marks=pytest.mark.long),
-        pytest.param({**WAIT, "deferrable": False}, id="wait in the worker", marks=pytest.mark.long),
-        pytest.param({**WAIT, "deferrable": True}, id="wait in the triggerer", marks=pytest.mark.long),
+        pytest.param({}, True, id="create"),
+        pytest.param({}, False, id="create, no state store"),
+        pytest.param({**WAIT, "deferrable": False}, True, id="wait in the worker"),
+        pytest.param({**WAIT, "deferrable": False}, False, id="wait in the worker, no state store"),
+        pytest.param({**WAIT, "deferrable": True}, True, id="wait in the triggerer"),
+        # What has no store differs in the worker only.
+        pytest.param(
+            {**WAIT, "deferrable": True}, False, id="wait in the triggerer, no state store", marks=pytest.mark.alone
+        ),
     ],
 )
 def test_wherever_it_is_killed_there_is_one_conversation(

@@ -163,6 +163,10 @@ def test_another_process_can_steer_and_count_over_http(box: TavusBox, call: Call
     assert counted["count"] == 2
     assert counted["requests"][0]["status"] == 503
 
+    short = {"name": "finished", "seconds": 3}
+    assert call("PATCH", "/_box/account", json={"on_create": short}).status_code == 204
+    created = call("POST", "/v2/conversations", json={}).json()["conversation_id"]
+    assert box.conversation(created).script == Script.finished(seconds=3)
     assert call("PATCH", "/_box/account", json={"credits": 0}).status_code == 204
     assert call("POST", "/v2/conversations", json={}).status_code == 402
     assert call("PUT", "/_box/conversations/c1/raw", json={"status": "odd"}).status_code == 204
@@ -181,6 +185,7 @@ def test_another_process_can_steer_and_count_over_http(box: TavusBox, call: Call
         ("POST", "/_box/troubles", {"kind": "earthquake"}),
         ("POST", "/_box/clock", {}),
         ("PATCH", "/_box/account", {"no_such_field": 1}),
+        ("PATCH", "/_box/account", {"on_create": "no such script"}),
         ("DELETE", "/_box/conversations/cnobody", None),
         ("GET", "/_box/requests?no_such_filter=1", None),
     ],
