@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import sqlite3
 from pathlib import Path
@@ -93,11 +94,11 @@ class AirflowPostgres(AirflowDatabase):
 
 @contextlib.contextmanager
 def postgres_if_there() -> Iterator[AirflowPostgres | None]:
-    """An empty database on a server of its own, where there is one to start: for an Airflow with much to do.
+    """An empty database on a server of its own, where there is one to start, and a driver: None elsewhere.
 
-    SQLite has one writer at a time, and may let another wait for a minute.
+    For an Airflow with much to do: SQLite has one writer at a time, and may let another wait for a minute.
     """
-    if program("postgres") is None:
+    if program("postgres") is None or importlib.util.find_spec("psycopg2") is None:
         yield None
         return
     with postgresql(lambda server: AirflowPostgres(server).connect().close()) as server:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
-from airflow_database import AirflowPostgres
-from database_servers import PACKAGES, postgresql, program
+from airflow_database import postgres_if_there
 from sqlalchemy import create_engine
 from sqlalchemy.orm import scoped_session, sessionmaker
 
@@ -39,10 +38,10 @@ def engine() -> Engine:
 
 @pytest.fixture
 def postgres() -> Iterator[Engine]:
-    if program("postgres") is None:
-        pytest.skip(f"no PostgreSQL here: {PACKAGES}")
-    with postgresql(lambda server: AirflowPostgres(server).connect().close()) as server:
-        engine = create_engine(AirflowPostgres(server).url, pool_size=10)
+    with postgres_if_there() as database:
+        if database is None:
+            pytest.skip("no PostgreSQL here, or no driver for it")
+        engine = create_engine(database.url, pool_size=10)
         yield engine
         engine.dispose()
 
