@@ -58,6 +58,9 @@ REFUSALS_OF_THE_LIST = 3
 LONGEST_WITHOUT_LIST = 300.0
 """Seconds (or two ticks, if that is longer) after which a list that was done without is asked again."""
 
+LATE_AT_MOST = 1.0
+"""Seconds beyond the interval after which a conversation that has ended is known to have, at most."""
+
 AFTER_A_HINT = 1.0
 """Seconds between two reads of a conversation, at least, however often somebody says that it has changed."""
 
@@ -92,6 +95,9 @@ class SharedPoll:
         self._list = ActiveList(client)
         self._listing: asyncio.Task[None] | None = None
         self._next_list = 0.0
+        self._listed_at = 0.0
+        self._have_left: set[Watched] = set()
+        """Who had left the list when it was asked last, and has not been read since."""
         self._list_failures = 0
         self._list_refusals = 0
         self._list_is_too_long = False
@@ -362,8 +368,11 @@ class SharedPoll:
         if self._list_failures:
             log.info("The list of active conversations is of use again.")
         self._list_is_too_long, self._list_failures = False, 0
+        self._listed_at = now
         self._compare(listed.ids, now)
         self._next_list = now + self._tick.seconds
+        if not self._have_left:
+            self._make_up_for_the_time_it_took()
 
     def _compare(self, listed: set[str], now: float) -> None:
         have_left = []
@@ -378,6 +387,16 @@ class SharedPoll:
                 have_left.append(watched)
         # Soon, but never more often than they would be read without the list: that may be wrong each time.
         self._spread(have_left, now, longest=LONGEST_SPREAD)
+        # Whom a list that is wrong again and again keeps from being read says nothing of the time that reading takes.
+        self._have_left = {watched for watched in have_left if watched.due <= now + LONGEST_SPREAD}
+
+    def _make_up_for_the_time_it_took(self) -> None:
+        """Ask the list the sooner, the longer it took until all who had left it were read: many pages, many reads."""
+        too_long = self._clock.now() - self._listed_at - LATE_AT_MOST
+        tick = self._tick.seconds
+        if too_long > 0 and tick < math.inf and not self._list_failures:
+            self._next_list = min(self._next_list, self._listed_at + max(tick - too_long, tick / 2))
+            self._changed.set()
 
     def _list_failed(self, cause: BaseException | None) -> None:
         now = self._clock.now()
@@ -442,6 +461,10 @@ class SharedPoll:
             self._end(watched.waiters, fault)
             return
         self._tell(watched, news, began)
+        if watched in self._have_left:
+            self._have_left.remove(watched)
+            if not self._have_left:
+                self._make_up_for_the_time_it_took()
 
     async def _the_key_is_refused(self) -> bool:
         """Ask for something else with the same key: that one conversation is refused says nothing about the others."""
