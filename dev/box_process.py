@@ -105,7 +105,7 @@ class BoxProcess:
         found = self.steer("GET", f"requests?{urlencode(which)}")
         return list(found["requests"])
 
-    def wait_for_requests(self, count: int, *, timeout: float = 60.0, **which: Any) -> None:
+    def wait_for_requests(self, count: int, *, timeout: float = 180.0, **which: Any) -> None:
         """Wait until so many requests have come; TimeoutError if they do not."""
         give_up = time.monotonic() + timeout
         while len(self.requests(**which)) < count:

@@ -179,7 +179,7 @@ class RealAirflow:
         self.unpause(dag_id)
         run_id = self.rest.trigger(dag_id, conf)
         # Airflow's answers may come a moment before what they tell of is in the database.
-        self.wait_for(f"a run of {dag_id} to be there", lambda: self.run_state(dag_id, run_id), 30)
+        self.wait_for(f"a run of {dag_id} to be there", lambda: self.run_state(dag_id, run_id), 120)
         return run_id
 
     def unpause(self, dag_id: str, *, timeout: float = FIRST_WAIT) -> None:
@@ -207,7 +207,7 @@ class RealAirflow:
             self.wait_for(
                 f"tasks of {dag_id} to be cleared",
                 lambda: self.task_states(dag_id, run_id) != before,
-                30,
+                120,
                 about=(dag_id, run_id),
             )
 
@@ -238,7 +238,7 @@ class RealAirflow:
             folder /= f"map_index={map_index}"
         return "".join(log.read_text(errors="replace") for log in sorted(folder.glob("*.log*")))
 
-    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120.0) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 300.0) -> str:
         """Wait until a run has come to its end, and return the state it ended in: "success" or "failed"."""
 
         def ended() -> str | None:
@@ -247,7 +247,7 @@ class RealAirflow:
 
         return self.wait_for(f"{dag_id} to end", ended, timeout, about=(dag_id, run_id))
 
-    def wait_for_runs(self, dag_id: str, count: int, timeout: float = 60.0) -> list[str]:
+    def wait_for_runs(self, dag_id: str, count: int, timeout: float = 300.0) -> list[str]:
         """Wait until a DAG that others start has had so many runs, and return their ids."""
 
         def runs() -> list[str] | None:
@@ -264,7 +264,7 @@ class RealAirflow:
         state: str | Collection[str],
         *,
         map_index: int = -1,
-        timeout: float = 60.0,
+        timeout: float = 300.0,
     ) -> str:
         """Wait until a task is in this state, or one of these, and return it.
 

@@ -32,7 +32,7 @@ class StatsdListener:
             "AIRFLOW__METRICS__STATSD_PORT": str(self._socket.getsockname()[1]),
         }
 
-    def wait_for(self, pattern: str, timeout: float = 30.0) -> re.Match[str]:
+    def wait_for(self, pattern: str, timeout: float = 120.0) -> re.Match[str]:
         """Return the first metric of ours that matches; TimeoutError if none comes."""
         give_up = time.monotonic() + timeout
         while True:

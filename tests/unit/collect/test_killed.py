@@ -61,10 +61,13 @@ def test_a_killed_process_and_a_run_after_it_leave_the_bytes_of_one_run(tmp_path
             while count(root) < stored and process.poll() is None:
                 time.sleep(0.001)
             process.kill()
-        assert stored == MANY or process.returncode == -signal.SIGKILL
+        was_killed = process.returncode == -signal.SIGKILL
+        assert was_killed or stored == MANY, "it came to its end before it was killed"
         certificate = collect(box, root)
 
-        assert (certificate.complete, certificate.ended) == (True, MANY)
+        assert certificate.complete
+        # Of a list that was read to its end before, the newest rows are enough.
+        assert certificate.ended == MANY or not was_killed
         # Nothing waits for the process that stores: it may still have been at work when the next run began.
         give_up = time.monotonic() + 10
         while collecting.objects(root) != expected and time.monotonic() < give_up:
