@@ -235,7 +235,7 @@ def _objects_of_other_dates(root: Path, dates: set[str]) -> dict[str, bytes]:
 
 TestCollections = pytest.mark.long(Collections.TestCase)
 TestCollections.settings = settings(
-    max_examples=15,
+    max_examples=25,
     stateful_step_count=18,
     suppress_health_check=list(HealthCheck),
     deadline=None,
