@@ -7,6 +7,9 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+PATIENCE = 180
+"""Seconds that an answer may take: Airflow waits its turn to write to SQLite for a minute, and may write twice."""
+
 
 class AirflowRest:
     """Airflow's REST API at an address that asks for no login."""
@@ -89,7 +92,7 @@ class AirflowRest:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as refusal:
             refusal.add_note(f"{method} {url}: {refusal.read(2000).decode(errors='replace')}")

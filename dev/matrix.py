@@ -75,7 +75,8 @@ class Cell:
 
     def _set_up(self) -> str | None:
         command = [sys.executable, str(PROJECT / "dev" / "environment.py"), str(ENVIRONMENTS / self.name)]
-        command += ["--airflow", self.airflow.minor, "--python", str(self.python), "--group", "test"]
+        command += ["--airflow", self.airflow.minor, "--python", str(self.python)]
+        command += ["--group", "test", "--group", "database"]
         return None if to_its_end(command, log=self.log) == 0 else "no set-up"
 
     def _test(self, pytest_arguments: Sequence[str]) -> str:
