@@ -85,7 +85,8 @@ class AirflowPostgres(AirflowDatabase):
         """The rows that a query finds."""
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(query.replace("?", "%s"), values)
-            return list(cursor.fetchall())
+            # Airflow 2 keeps XCom in a column of bytes.
+            return [tuple(bytes(one) if isinstance(one, memoryview) else one for one in row) for row in cursor]
 
     def tables(self) -> list[str]:
         """The names of all tables."""
