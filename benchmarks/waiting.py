@@ -154,7 +154,6 @@ async def measure(contender: str) -> Row:
     stalls = [0.0]
 
     async def wait(conversation_id: str) -> None:
-        await asyncio.sleep(random.random() * interval)
         await wait_for(conversation_id, box, key, interval)
         lateness.append(time.time() - ready_at[conversation_id])
 
@@ -170,11 +169,11 @@ async def measure(contender: str) -> Row:
     await asyncio.sleep(begin - time.time())
     memory = resident(since_now=True)
     cpu = time.process_time()
-    waiting = asyncio.gather(*map(wait, ready_at))
-    # That all of them begin in one turn of the loop is this benchmark's doing, and no triggerer's.
-    await asyncio.sleep(0)
     ticking = asyncio.create_task(tick())
-    await waiting
+    async with asyncio.TaskGroup() as waiting:
+        for conversation_id, start in zip(ready_at, sorted(random.random() for _ in ready_at), strict=True):
+            await asyncio.sleep(begin + start * interval - time.time())
+            waiting.create_task(wait(conversation_id))
     ticking.cancel()
     return {
         "cpu": time.process_time() - cpu,

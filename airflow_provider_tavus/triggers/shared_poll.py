@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_tavus.api.errors import AuthenticationError, TavusError
 from airflow_provider_tavus.conversations.events import ended_at, has_ended
 from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
-from airflow_provider_tavus.triggers import metrics
+from airflow_provider_tavus.triggers import long_lived, metrics
 from airflow_provider_tavus.triggers.active_list import ActiveList, ListFailedError
 from airflow_provider_tavus.triggers.brake import Brake
 from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 
 READS_IN_FLIGHT = 8
 """How many conversations are read at a time."""
+
+AT_A_TIME = 500
+"""How many conversations are dealt with in one turn of the event loop, which every other trigger waits for."""
 
 CLOCKS_DIFFER_BY = 2.0
 """Seconds by which Tavus' clock and ours may differ before its list seems late."""
@@ -124,10 +127,12 @@ class SharedPoll:
         )
         self._join(waiter, first_look)
         metrics.a_wait_began()
+        long_lived.a_wait_began()
         try:
             await waiter.over
         finally:
             self._leave(waiter)
+            long_lived.a_wait_is_over()
             metrics.a_wait_is_over()
 
     def _join(self, waiter: Waiter, first_look: float | None) -> None:
@@ -285,7 +290,9 @@ class SharedPoll:
         """Let those who are due be read next, or spread them if they are many that fell due together."""
         have_their_turn: list[Watched] = []
         fell_due: list[Watched] = []
-        while self._queue and self._queue[0][0] <= now:
+        for _ in range(AT_A_TIME):
+            if not self._queue or self._queue[0][0] > now:
+                break
             due, _, watched = heapq.heappop(self._queue)
             if due != watched.due or not self._is_watched(watched):
                 continue  # planned anew meanwhile, or nobody waits for it any more
@@ -369,15 +376,25 @@ class SharedPoll:
             log.info("The list of active conversations is of use again.")
         self._list_is_too_long, self._list_failures = False, 0
         self._listed_at = now
-        self._compare(listed.ids, now)
-        self._next_list = now + self._tick.seconds
+        await self._compare(listed.ids, now)
+        if not self._list_failures:
+            self._next_list = now + self._tick.seconds
         if not self._have_left:
             self._make_up_for_the_time_it_took()
 
-    def _compare(self, listed: set[str], now: float) -> None:
+    async def _compare(self, listed: set[str], now: float) -> None:
+        self._have_left = set()
+        active = list(self._active.values())
+        for first in range(0, len(active), AT_A_TIME):
+            self._compare_some(active[first : first + AT_A_TIME], listed, now)
+            await asyncio.sleep(0)
+
+    def _compare_some(self, some: list[Watched], listed: set[str], now: float) -> None:
         have_left = []
-        for conversation_id, watched in list(self._active.items()):
-            if conversation_id in listed:
+        for watched in some:
+            if watched.pause is None:
+                continue  # it has been found ended meanwhile, or nobody waits for it any more
+            if watched.conversation_id in listed:
                 watched.seen_active = now
                 if watched.backs_off:
                     self._count_active(watched)
@@ -388,7 +405,7 @@ class SharedPoll:
         # Soon, but never more often than they would be read without the list: that may be wrong each time.
         self._spread(have_left, now, longest=LONGEST_SPREAD)
         # Whom a list that is wrong again and again keeps from being read says nothing of the time that reading takes.
-        self._have_left = {watched for watched in have_left if watched.due <= now + LONGEST_SPREAD}
+        self._have_left.update(watched for watched in have_left if watched.due <= now + LONGEST_SPREAD)
 
     def _make_up_for_the_time_it_took(self) -> None:
         """Ask the list the sooner, the longer it took until all who had left it were read: many pages, many reads."""

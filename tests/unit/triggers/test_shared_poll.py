@@ -88,6 +88,28 @@ async def test_the_list_stands_in_for_the_reads_of_all_who_are_on_it(box: TavusB
     assert box.count("get") <= 60 + 35
 
 
+async def test_others_have_their_turn_while_many_conversations_are_dealt_with(
+    box: TavusBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_poll, "AT_A_TIME", 5)
+    waits = [wait_for(one) for one in calls(box, 60, 60.0)]
+    most, known = 0, set[tuple[str, float]]()
+    while most == 0 or len({when for _, when in known}) < 3:
+        await asyncio.sleep(0)
+        now_known = {
+            (one.conversation_id, one.seen_active)
+            for shared in shared_poll._polls.get(asyncio.get_running_loop(), {}).values()
+            if shared.opening.done()
+            for one in shared.opening.result()._watched.values()
+            if one.seen_active > 0
+        }
+        most = max(most, len(now_known - known))
+        known |= now_known
+
+    assert most == 5
+    await cancelled(waits)
+
+
 async def test_whom_nobody_has_looked_at_yet_is_read_although_the_list_has_it(box: TavusBox) -> None:
     ids = calls(box, 20, 60.0)
     waits = [wait_for(one, next_look=None) for one in ids]

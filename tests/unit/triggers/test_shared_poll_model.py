@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -21,6 +22,7 @@ from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import make_async_client
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox
+from airflow_provider_tavus.triggers import shared_poll
 from airflow_provider_tavus.triggers.shared_poll import LONGEST_SPREAD, SharedPoll
 from airflow_provider_tavus.triggers.watched import LONGEST_UNVERIFIED
 
@@ -94,6 +96,9 @@ class SharedWaits(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        # So that few conversations are dealt with as many are.
+        self.patches = pytest.MonkeyPatch()
+        self.patches.setattr(shared_poll, "AT_A_TIME", 2)
         self.loop = asyncio.new_event_loop()
         self.clock = ManualClock(start=1_800_000_000)
         self.hosted = TavusBox.in_thread(clock=self.clock)
@@ -275,6 +280,7 @@ class SharedWaits(RuleBasedStateMachine):
             self.loop.run_until_complete(asyncio.sleep(0.01))
             self.loop.close()
             self.hosted.__exit__(None, None, None)
+            self.patches.undo()
 
 
 SharedWaits.TestCase.settings = settings(
