@@ -46,7 +46,7 @@ def collected() -> int:
 
 
 async def test_a_full_collection_looks_at_few_of_many_waits(box: TavusBox) -> None:
-    waits = [wait_for(box.add("active"), box) for _ in range(3 * MANY + 5)]
+    waits = [wait_for(box.add(Script.active()), box) for _ in range(3 * MANY + 5)]
     while box.count("get") < len(waits):  # noqa: ASYNC110 - the box is in another thread
         await asyncio.sleep(0.05)
     assert collected() == 2 * 5
