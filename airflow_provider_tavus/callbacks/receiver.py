@@ -62,12 +62,14 @@ def make_receiver(
     settings: CallbackSettings,
     write: Callable[[Sequence[str]], bool] | None = None,
     bodies: Bodies | None = None,
+    look_at: Callable[[str], object] = lambda _: None,
 ) -> FastAPI:
     """
     Return the app.
 
     :param write: appends ids to the journal; default: that of the settings' asset in Airflow's database.
     :param bodies: reads bodies, within limits.
+    :param look_at: is given the id of each callback, and returns at once.
     """
     bodies = bodies or Bodies()
     writer = JournalWriter(write or partial(append_to_journal, settings.asset), settings.asset)
@@ -100,6 +102,7 @@ def make_receiver(
         if conversation_id is None:
             return _refuse(400, "The body is no JSON, or has no conversation_id.")
         writer.add(conversation_id)
+        look_at(conversation_id)
         Stats.incr("tavus.callbacks.received")
         return JSONResponse({"status": "success"})
 

@@ -22,7 +22,7 @@ def on_asset_event_emitted(asset_event: AssetEvent) -> None:
     """Note the conversation of an event that a watcher of ours has yielded; leave all others alone."""
     payload = payload_of(asset_event.extra)
     if payload is not None:
-        _settle(payload, asset_event.asset.name, asset_event.asset.uri)
+        _settle(payload, asset_event)
 
 
 def payload_of(extra: Any) -> dict[str, Any] | None:
@@ -33,13 +33,13 @@ def payload_of(extra: Any) -> dict[str, Any] | None:
     return None
 
 
-def _settle(payload: dict[str, Any], name: str, uri: str) -> None:
+def _settle(payload: dict[str, Any], asset_event: AssetEvent) -> None:
     from airflow import settings
     from airflow.models.asset import AssetModel
     from airflow.state import AssetScope, get_state_backend
     from sqlalchemy import select
 
-    from airflow_provider_tavus.plugins.queued import take_in_what_has_come
+    from airflow_provider_tavus.plugins.queued import take_in_what_has_come, tell_apart_from_before
     from airflow_provider_tavus.triggers.event_state import LAST_KEY, SETTLED_KEY, hour_of
 
     conversation_id = payload["conversation_id"]
@@ -49,7 +49,9 @@ def _settle(payload: dict[str, Any], name: str, uri: str) -> None:
     session = settings.Session()
     # Nested: should this fail, the event itself is stored all the same.
     with session.begin_nested():
-        asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == name, AssetModel.uri == uri))
+        asset = asset_event.asset
+        is_the_asset = AssetModel.name == asset.name, AssetModel.uri == asset.uri
+        asset_id = session.scalar(select(AssetModel.id).where(*is_the_asset))
         if asset_id is not None:
             scope, state = AssetScope(asset_id=asset_id), get_state_backend()
             # Whoever writes this waits for each other: so no two add to the same hour without knowing of each other.
@@ -57,4 +59,5 @@ def _settle(payload: dict[str, Any], name: str, uri: str) -> None:
             settled = json.loads(state.get(scope, key, session=session) or "[]")
             if conversation_id not in settled:
                 state.set(scope, key, json.dumps([*settled, conversation_id]), session=session)
+            tell_apart_from_before(asset_id, asset_event.extra, session)
             take_in_what_has_come(asset_id, session)

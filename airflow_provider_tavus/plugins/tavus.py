@@ -50,5 +50,12 @@ def fastapi_apps() -> list[dict[str, Any]]:
         log.warning("Callbacks are not received: [tavus] callback_tokens is set, but they need Airflow 3.3 or later.")
         return []
     from airflow_provider_tavus.callbacks.receiver import make_receiver
+    from airflow_provider_tavus.plugins.at_once import AtOnce
 
-    return [{"app": make_receiver(settings), "url_prefix": URL_PREFIX, "name": "Callbacks of Tavus"}]
+    return [
+        {
+            "app": make_receiver(settings, look_at=AtOnce().look_at),
+            "url_prefix": URL_PREFIX,
+            "name": "Callbacks of Tavus",
+        }
+    ]

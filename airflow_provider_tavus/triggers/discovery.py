@@ -219,7 +219,7 @@ class Discovery:
     def _take_in(self, page: ConversationPage, back_to: float) -> None:
         for row in page.rows:
             if not (has_ended(row) and _created_before(row, back_to)):
-                self._rows.setdefault(row.conversation_id, _listed(row))
+                self._rows.setdefault(row.conversation_id, as_listed(row))
 
     # -- between looks -------------------------------------------------------------------------------------------
 
@@ -254,7 +254,8 @@ class Discovery:
             await client.__aexit__(None, None, None)
 
 
-def _listed(row: Conversation) -> Listed:
+def as_listed(row: Conversation) -> Listed:
+    """Return of a conversation what a watcher needs to know."""
     return Listed(
         conversation_id=row.conversation_id,
         created_at=row.created_at.timestamp() if row.created_at else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable, Iterable
     from datetime import timedelta
 
+    from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.triggers.discovery import Discovery
     from airflow_provider_tavus.triggers.event_state import EventState
 
@@ -108,7 +110,7 @@ class ConversationEventTrigger(BaseEventTrigger):
         from airflow_provider_tavus.triggers.watch import Watch
 
         watch = Watch(
-            wanted=Labels(self.conversation_name, self.pal_id, self.face_id),
+            wanted=self._wanted,
             wait_for=self.wait_for,
             grace_period=self.grace_period,
             interval=self.poll_interval,
@@ -118,6 +120,22 @@ class ConversationEventTrigger(BaseEventTrigger):
         async for payload in watch.run(shared_stream):
             yield TriggerEvent(payload)
 
+    def payload_if_ready(self, conversation: Conversation) -> dict[str, Any] | None:
+        """
+        Return what the event of a conversation would hold, or None if it is not ready or is not watched for.
+
+        :param conversation: as it was read just now, with its events.
+        """
+        from airflow_provider_tavus.conversations.readiness import judge
+        from airflow_provider_tavus.triggers.discovery import as_listed
+        from airflow_provider_tavus.triggers.watch import event_payload
+
+        now, listed = time.time(), as_listed(conversation)
+        verdict = judge(
+            conversation, wait_for=self.wait_for, grace_period=self.grace_period, now=now, waiting_since=now
+        )
+        return event_payload(verdict, listed) if verdict.state == "ready" and self._wanted.fit(listed.labels) else None
+
     def _state(self) -> EventState:
         from airflow_provider_tavus.triggers.event_state import StateInMemory, StateOfAssets
 
@@ -125,9 +143,14 @@ class ConversationEventTrigger(BaseEventTrigger):
         if accessors is None:
             return StateInMemory()
         # Airflow tells a trigger with several assets nothing else of which they are.
-        return StateOfAssets([*accessors._by_name.values(), *accessors._by_uri.values()], self._name_in_the_state())
+        return StateOfAssets([*accessors._by_name.values(), *accessors._by_uri.values()], self.name_in_the_state)
 
-    def _name_in_the_state(self) -> str:
+    @property
+    def _wanted(self) -> Labels:
+        return Labels(self.conversation_name, self.pal_id, self.face_id)
+
+    @property
+    def name_in_the_state(self) -> str:
         """Return a name that stays while it watches for the same, however often it looks and long it waits."""
         told_apart_by = [
             self.tavus_conn_id,

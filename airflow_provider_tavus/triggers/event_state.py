@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from airflow_provider_tavus.conversations.times import iso
+from airflow_provider_tavus.triggers.shared_poll import CLOCKS_DIFFER_BY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -22,6 +23,8 @@ LAST_KEY = "tavus/settled/last"
 """Whose event was stored last."""
 PASSED_KEY = "tavus/{watcher}/passed/{hour}"
 """Who gets no event of a watcher, and why; written by it alone, so that nothing is lost between two writers."""
+CLAIMED_KEY = "tavus/{watcher}/claimed"
+"""Whose events a watcher is about to fire: nobody else stores one of them; written by the watcher alone."""
 PROGRESS_KEY = "tavus/{watcher}/progress"
 
 # A question to the state store costs the triggerer some 0.1 s. So what is noted of all the conversations that were
@@ -55,6 +58,15 @@ class Progress:
     watched_from: float
     open: Mapping[str, OpenCall] = field(default_factory=dict)
 
+    def covers(self, conversation_id: str, *, created_at: float, ready_at: float) -> bool:
+        """Say whether the watcher still looks for a conversation, which is not history; times in epoch seconds."""
+        is_watched = created_at >= self.watched_from or conversation_id in self.open
+        return is_watched and self.is_news(ready_at)
+
+    def is_news(self, ready_at: float) -> bool:
+        """Say whether what became ready then (epoch seconds) was not ready before the watch began."""
+        return ready_at >= self.began - CLOCKS_DIFFER_BY
+
     def as_plain(self) -> dict[str, Any]:
         """Return it as plain JSON, times in ISO 8601."""
         began, watched_from = (iso(datetime.fromtimestamp(time, UTC)) for time in (self.began, self.watched_from))
@@ -82,6 +94,9 @@ class EventState(Protocol):
     async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
         """Note that a conversation created in that hour gets no event any more, and why: its verdict."""
 
+    async def claim(self, conversation_ids: Collection[str]) -> None:
+        """Say whose events are about to be fired, in place of what was claimed before."""
+
     async def forget(self, hour: str) -> None:
         """Drop what was noted of the conversations that were created in an hour."""
 
@@ -102,6 +117,9 @@ class StateInMemory:
 
     async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
         """Leave it to the watcher."""
+
+    async def claim(self, conversation_ids: Collection[str]) -> None:
+        """Claim nothing: nobody else stores events."""
 
     async def forget(self, hour: str) -> None:
         """Forget nothing: nothing is kept."""
@@ -142,6 +160,10 @@ class StateOfAssets:
         passed = (await self._passed_in(hour)) | {conversation_id: verdict}
         await self._set(PASSED_KEY, passed, hour)
         self._passed[hour] = passed
+
+    async def claim(self, conversation_ids: Collection[str]) -> None:
+        """Claim conversations, which waits for whoever stores an event instead (see ``plugins/at_once.py``)."""
+        await self._set(CLAIMED_KEY, sorted(conversation_ids))
 
     async def forget(self, hour: str) -> None:
         """Forget the conversations of an hour."""

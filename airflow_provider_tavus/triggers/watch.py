@@ -27,7 +27,7 @@ from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_lo
 from airflow_provider_tavus.triggers.discovery import Listed
 from airflow_provider_tavus.triggers.event_state import Progress, hour_of
 from airflow_provider_tavus.triggers.expected_callbacks import ExpectedCallbacks
-from airflow_provider_tavus.triggers.shared_poll import CLOCKS_DIFFER_BY, carry_out
+from airflow_provider_tavus.triggers.shared_poll import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
@@ -100,6 +100,8 @@ class Watch:
     _order: count[int] = field(default_factory=count)
     _unstored: dict[str, tuple[float, Listed]] = field(default_factory=dict)
     """Whose event was yielded at which time, and is not known to be stored yet."""
+    _claimed: set[str] = field(default_factory=set)
+    """Whose events nobody else stores from now on."""
     _held_since: float | None = None
     _trouble: str | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -176,6 +178,7 @@ class Watch:
         self._progress = await self.state.load()
         if self._progress is None:
             self._progress = Progress(began=now, watched_from=now - RECENT)
+            await self.state.claim(())
             await self.state.save(self._progress)
         return self._progress
 
@@ -245,7 +248,7 @@ class Watch:
                 if self._callbacks is not None:
                     self._callbacks.expect(listed, ready_at)
                 metrics.an_event_was_fired()
-                yield _payload(verdict, listed)
+                yield event_payload(verdict, listed)
 
     def _is_held_back(self) -> bool:
         """Say whether somebody else may have been ready before."""
@@ -258,14 +261,29 @@ class Watch:
 
     async def _is_news(self, verdict: Verdict, ready_at: float, listed: Listed) -> bool:
         assert self._progress is not None, "nobody is watched before the beginning"
-        # Another triggerer may have been quicker, that took this one for dead or has died since.
+        # Another triggerer may have been quicker, that took this one for dead or has died since; or the receiver of
+        # callbacks, which asks nobody.
         await self._ask_about({_hour(listed)})
+        if not self._is_settled(listed):
+            await self._claim(listed)
         if self._is_settled(listed):
             return False
-        if ready_at < self._progress.began - CLOCKS_DIFFER_BY:
+        if not self._progress.is_news(ready_at):
             await self.state.settle(verdict.conversation_id, _hour(listed), "ready before the watch began")
             return False
         return True
+
+    async def _claim(self, listed: Listed) -> None:
+        """Claim a conversation, with all others that are ready, and ask once more who has had an event by then."""
+        if listed.conversation_id in self._claimed:
+            return
+        ready = [listed, *(other for *_, other in self._ready)]
+        claimed = {*self._unstored, *(each.conversation_id for each in ready)}
+        await self.state.claim(claimed)
+        self._claimed = claimed
+        for hour in {_hour(each) for each in ready}:
+            self._asked_at.pop(hour, None)
+        await self._ask_about({_hour(each) for each in ready})
 
     # -- who is settled ------------------------------------------------------------------------------------------
 
@@ -279,6 +297,8 @@ class Watch:
         for hour, ids in zip(asked, await asyncio.gather(*map(self.state.settled, asked)), strict=True):
             self._settled.setdefault(hour, set()).update(ids)
             self._asked_at[hour] = now
+            for conversation_id in self._unstored.keys() & ids:
+                del self._unstored[conversation_id]
 
     async def _note_what_is_not_stored(self, now: float) -> None:
         """Settle by ourselves whose event Airflow has stored by now without telling our listener."""
@@ -343,7 +363,8 @@ def _reopened(conversation_id: str, call: OpenCall) -> Listed:
     return Listed(conversation_id, call["created_at"], was_active=False, labels=labels, callback_url=None)
 
 
-def _payload(verdict: Verdict, listed: Listed) -> dict[str, Any]:
+def event_payload(verdict: Verdict, listed: Listed) -> dict[str, Any]:
+    """Return what the event of a conversation holds: ids, status and times."""
     return {
         "conversation_id": verdict.conversation_id,
         "pal_id": listed.labels.pal_id,

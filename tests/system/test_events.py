@@ -309,6 +309,23 @@ def test_with_callbacks_a_run_comes_within_seconds_and_without_within_an_interva
     assert max(statistics.median(with_callbacks), statistics.median(without)) < 60
 
 
+def test_a_callback_starts_a_run_while_the_triggerer_is_dead_and_its_successor_none_again(
+    own_airflow: RealAirflow, own_box: TavusBox, events: Events
+) -> None:
+    own_airflow.triggerer.kill()
+    try:
+        called = add_ending_over(own_box, 3, 1.0, callback_url=receiver(own_airflow))
+        reached = events.wait_until_reached("on_each", called, 60)
+        told("with callbacks and no triggerer", [reached[one][0] - called[one] for one in called])
+    finally:
+        own_airflow.triggerer.start()
+    wait_for_the_watch(own_airflow, own_box)
+    time.sleep(2 * INTERVAL)
+
+    stored = events.stored()
+    assert {one: stored[one] for one in called} == dict.fromkeys(called, 1)
+
+
 def receiver(airflow: RealAirflow) -> str:
     return f"{airflow.address}/tavus/callbacks/{TOKEN}"
 

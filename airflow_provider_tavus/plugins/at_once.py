@@ -1,0 +1,154 @@
+"""
+What the receiver makes of callbacks at once: events of conversations that are ready, without the triggerer.
+
+A callback says no more than that a look may be worth it. So the conversation is read from Tavus, with the key of each
+watcher's connection, and judged as the watcher does. Whatever stands in the way, the watcher finds the conversation by
+itself: nothing here is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from contextvars import Context
+from typing import TYPE_CHECKING
+
+from airflow_provider_tavus.api.errors import NotFoundError, TavusError, UnknownConversationError
+from airflow_provider_tavus.callbacks.journal import MOST_IDS
+from airflow_provider_tavus.hooks.tavus import TavusHook
+from airflow_provider_tavus.plugins.watchers import watchers
+from airflow_provider_tavus.triggers import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_provider_tavus.plugins.watchers import Watcher
+
+log = logging.getLogger(__name__)
+
+PAUSE = 0.05
+"""Seconds between two rounds of looks."""
+BETWEEN_LOOKS = 1.0
+"""Seconds between two looks at one conversation, at least, however many callbacks come."""
+KNOWN_FOR = 10.0
+"""Seconds after which watchers and connections are read again."""
+REST = 30.0
+"""Seconds for which nothing is looked at after a fault, or when many callbacks are of no conversation of ours."""
+MOST_UNKNOWN = 20
+"""How many ids may be unknown to Tavus within such a time."""
+REMEMBERED = 10_000
+"""Of how many conversations it is remembered that they have had their event, the last ones."""
+
+
+class AtOnce:
+    """
+    Takes ids in the API server's event loop, each once, and has them looked at in a thread.
+
+    :param look: looks at conversations; returns the seconds for which it is to be left alone.
+    """
+
+    def __init__(self, look: Callable[[Sequence[str]], float] | None = None) -> None:
+        self._look = look or Looks()
+        self._waiting: dict[str, None] = {}
+        self._looked_at: dict[str, float] = {}
+        self._rests_until = 0.0
+        self._running: asyncio.Task[None] | None = None
+
+    def look_at(self, conversation_id: str) -> None:
+        """Let a conversation be looked at soon, if there is room; else its watcher does."""
+        if len(self._waiting) >= MOST_IDS or time.monotonic() < self._rests_until:
+            return
+        self._waiting[conversation_id] = None
+        if self._running is None:
+            # It outlives the request that happens to be the first, and has nothing of it.
+            self._running = asyncio.create_task(self._look_at_all(), context=Context())
+
+    async def _look_at_all(self) -> None:
+        try:
+            while self._waiting:
+                if due := self._take_what_is_due():
+                    rest = await asyncio.to_thread(self._look, due)
+                    if rest:
+                        self._rests_until = time.monotonic() + rest
+                        self._waiting.clear()
+                await asyncio.sleep(PAUSE)
+        finally:
+            self._running = None
+
+    def _take_what_is_due(self) -> list[str]:
+        now = time.monotonic()
+        self._looked_at = {one: at for one, at in self._looked_at.items() if now < at + BETWEEN_LOOKS}
+        due = [one for one in self._waiting if one not in self._looked_at]
+        for one in due:
+            del self._waiting[one]
+            self._looked_at[one] = now
+        return due
+
+
+class Looks:
+    """Looks at conversations for all watchers that there are, in one thread at a time."""
+
+    def __init__(self) -> None:
+        self._hooks: dict[str, TavusHook] = {}
+        self._watchers: list[Watcher] = []
+        self._read_at = -KNOWN_FOR
+        self._unknown: deque[float] = deque(maxlen=MOST_UNKNOWN)
+        self._had_event: dict[str, None] = {}
+
+    def __call__(self, conversation_ids: Sequence[str]) -> float:
+        """
+        Store the events of those that are ready and that somebody watches for.
+
+        :return: the seconds for which there should be no further look.
+        """
+        try:
+            self._read_what_there_is()
+            for conversation_id in conversation_ids:
+                if conversation_id not in self._had_event:
+                    self._look_at(conversation_id)
+        except TavusError as error:
+            return self._rest(str(error), error.retry_after or 0.0)
+        except Exception as fault:
+            # SQLAlchemy's own text has the statement and all that was to be written.
+            return self._rest(f"{type(fault).__name__}: {getattr(fault, 'orig', None) or fault}"[:300])
+        if len(self._unknown) == MOST_UNKNOWN and time.monotonic() < self._unknown[0] + REST:
+            self._unknown.clear()
+            return self._rest(f"Tavus knows nothing of {MOST_UNKNOWN} conversations that callbacks told of.")
+        return 0.0
+
+    def _rest(self, why: str, at_least: float = 0.0) -> float:
+        log.warning("Watchers alone look at conversations for %.0f s, whatever callbacks come: %s", REST, why)
+        return max(REST, at_least)
+
+    def _read_what_there_is(self) -> None:
+        if time.monotonic() >= self._read_at + KNOWN_FOR:
+            for hook in self._hooks.values():
+                hook.close()
+            self._watchers = watchers()
+            self._hooks = {one: TavusHook(one) for one in {watcher.trigger.tavus_conn_id for watcher in self._watchers}}
+            self._read_at = time.monotonic()
+
+    def _look_at(self, conversation_id: str) -> None:
+        from airflow_provider_tavus.api.calls import get_conversation
+
+        is_known = not self._hooks
+        for conn_id, hook in self._hooks.items():
+            try:
+                metrics.a_conversation_was_read()
+                conversation = hook.send(get_conversation(conversation_id, verbose=True), repeat=False)
+            except (NotFoundError, UnknownConversationError):
+                continue
+            is_known = True
+            for watcher in self._watchers:
+                if watcher.trigger.tavus_conn_id != conn_id:
+                    continue
+                payload = watcher.trigger.payload_if_ready(conversation)
+                if payload is not None and watcher.store_event(payload):
+                    metrics.an_event_was_fired()
+                    self._had_event[conversation_id] = None
+        if not is_known:
+            self._unknown.append(time.monotonic())
+        for oldest in list(self._had_event)[:-REMEMBERED]:
+            del self._had_event[oldest]

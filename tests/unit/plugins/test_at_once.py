@@ -1,0 +1,237 @@
+"""Conversations that callbacks tell of are looked at once, and no more often than is good for anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+if not AIRFLOW_V_3_3_PLUS:
+    pytest.skip("callbacks are received from Airflow 3.3 on", allow_module_level=True)
+
+from airflow_provider_tavus.plugins import at_once
+from airflow_provider_tavus.plugins.at_once import MOST_UNKNOWN, REST, AtOnce, Looks
+from airflow_provider_tavus.testing import Script, TavusBox
+from airflow_provider_tavus.triggers.event import ConversationEventTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from events_database import EventsDatabase
+
+HOUR = 3600.0
+
+# -- looks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def began() -> float:
+    return time.time() - 2 * HOUR
+
+
+@pytest.fixture
+def looks(connect: Callable[..., str], events_database: EventsDatabase) -> Looks:
+    return Looks()
+
+
+def test_who_is_ready_gets_the_event_that_the_watcher_would_have_fired(
+    looks: Looks, box: TavusBox, events_database: EventsDatabase, began: float
+) -> None:
+    events_database.watch(ConversationEventTrigger(), began=began)
+    ready = box.add(Script.finished(seconds=60), created_at=time.time() - HOUR, persona_id="p1", replica_id="r1")
+    goes_on = box.add(Script.active(), created_at=time.time() - HOUR)
+
+    assert looks([ready, goes_on]) == 0.0
+
+    (payload,) = events_database.payloads()
+    assert payload["conversation_id"] == ready
+    assert (payload["pal_id"], payload["face_id"]) == ("p1", "r1")
+    assert (payload["status"], payload["state"]) == ("ended", "ready")
+    assert None not in payload.values()
+
+
+def test_who_has_had_an_event_is_not_read_again(
+    looks: Looks, box: TavusBox, events_database: EventsDatabase, began: float
+) -> None:
+    events_database.watch(ConversationEventTrigger(), began=began)
+    one = box.add(Script.finished(), created_at=time.time() - HOUR)
+
+    for _ in range(5):
+        looks([one])
+
+    assert box.count("get") == 1
+    assert events_database.with_events() == [one]
+
+
+def test_each_watcher_judges_for_itself_by_one_read(
+    looks: Looks, box: TavusBox, events_database: EventsDatabase, began: float
+) -> None:
+    for trigger in (ConversationEventTrigger(pal_id="p2"), ConversationEventTrigger(wait_for=["no.such.event"])):
+        events_database.watch(trigger, began=began)
+    calls = {pal: box.add(Script.finished(), created_at=time.time() - HOUR, persona_id=pal) for pal in ("p1", "p2")}
+
+    looks(list(calls.values()))
+
+    assert events_database.with_events() == [calls["p2"]]
+    assert box.count("get") == 2
+
+
+def test_where_nobody_watches_nothing_is_read(looks: Looks, box: TavusBox, events_database: EventsDatabase) -> None:
+    looks([box.add(Script.finished())])
+
+    assert box.count() == 0
+
+
+def test_one_of_another_account_is_found_there(
+    looks: Looks, box: TavusBox, connect: Callable[..., str], events_database: EventsDatabase, began: float
+) -> None:
+    with TavusBox.in_thread(api_key="canary-key-another") as another:
+        connect("another", host=another.base_url, password=another.api_key)
+        events_database.watch(ConversationEventTrigger(), began=began)
+        events_database.watch(ConversationEventTrigger(tavus_conn_id="another"), began=began)
+        one = another.add(Script.finished(), created_at=time.time() - HOUR)
+
+        assert looks([one]) == 0.0
+
+    assert events_database.with_events() == [one]
+
+
+def test_many_unknown_ids_cost_a_few_requests_and_then_nothing(
+    looks: Looks, box: TavusBox, events_database: EventsDatabase, began: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    events_database.watch(ConversationEventTrigger(), began=began)
+
+    assert looks([f"c{number}" for number in range(MOST_UNKNOWN - 1)]) == 0.0
+    assert looks(["c-last"]) == REST
+
+    assert box.count("get") == MOST_UNKNOWN
+    assert "Watchers alone look at conversations" in caplog.text
+    assert events_database.with_events() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [({"password": "wrong"}, "Put a valid API key"), ({"host": "http://127.0.0.1:9"}, "could not be reached")],
+)
+def test_a_fault_is_left_to_the_watcher(
+    fields: dict[str, str],
+    said: str,
+    looks: Looks,
+    box: TavusBox,
+    connect: Callable[..., str],
+    events_database: EventsDatabase,
+    began: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connect(**fields)
+    events_database.watch(ConversationEventTrigger(), began=began)
+    calls = [box.add(Script.finished(), created_at=time.time() - HOUR) for _ in range(3)]
+
+    assert looks(calls) == REST
+
+    assert said in caplog.text
+    assert box.count("get") <= 1
+    assert events_database.with_events() == []
+
+
+def test_as_long_as_tavus_asks_for_nobody_looks(
+    looks: Looks, box: TavusBox, events_database: EventsDatabase, began: float
+) -> None:
+    events_database.watch(ConversationEventTrigger(), began=began)
+    one = box.add(Script.finished(), created_at=time.time() - HOUR)
+    box.trouble(status=429, headers={"Retry-After": "100"})
+
+    assert looks([one]) == 100.0
+
+
+def test_a_watcher_that_comes_later_is_found(
+    looks: Looks, box: TavusBox, events_database: EventsDatabase, began: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = box.add(Script.finished(), created_at=time.time() - HOUR)
+    looks([one])
+    events_database.watch(ConversationEventTrigger(), began=began)
+    monkeypatch.setattr(at_once, "KNOWN_FOR", 0.0)
+
+    looks([one])
+
+    assert events_database.with_events() == [one]
+
+
+# -- the pace --------------------------------------------------------------------------------------------------------
+
+
+class Looked:
+    """Notes when it was asked to look at whom."""
+
+    def __init__(self, rest: float = 0.0, seconds: float = 0.0) -> None:
+        self.at: dict[str, list[float]] = {}
+        self.rest = rest
+        self.seconds = seconds
+
+    def __call__(self, conversation_ids: Sequence[str]) -> float:
+        for one in conversation_ids:
+            self.at.setdefault(one, []).append(time.monotonic())
+        time.sleep(self.seconds)
+        return self.rest
+
+    async def until(self, times: int, conversation_id: str) -> None:
+        """Wait until it has looked at a conversation so many times."""
+        async with asyncio.timeout(10):
+            while len(self.at.get(conversation_id, ())) < times:  # noqa: ASYNC110 - it looks in another thread
+                await asyncio.sleep(0.01)
+
+
+async def test_a_flood_of_one_id_is_looked_at_once_in_a_second() -> None:
+    looked = Looked()
+    looks = AtOnce(looked)
+
+    for _ in range(120):
+        looks.look_at("c1")
+        await asyncio.sleep(0.01)
+
+    first, *further = looked.at["c1"]
+    assert len(further) <= 1 + (time.monotonic() - first - 1)
+    assert all(later >= first + 1.0 for later in further)
+
+
+async def test_a_callback_that_comes_just_after_a_look_is_not_dropped() -> None:
+    looked = Looked()
+    looks = AtOnce(looked)
+    looks.look_at("c1")
+    await looked.until(1, "c1")
+
+    looks.look_at("c1")
+
+    await looked.until(2, "c1")
+
+
+async def test_while_it_looks_a_thousand_wait_and_no_more() -> None:
+    looked = Looked(seconds=0.3)
+    looks = AtOnce(looked)
+    looks.look_at("first")
+    await looked.until(1, "first")
+
+    for number in range(10_000):
+        looks.look_at(f"c{number}")
+    await looked.until(1, "c999")
+    await asyncio.sleep(1.5)
+
+    assert len(looked.at) == 1001
+
+
+async def test_while_it_rests_nothing_is_looked_at_and_then_it_is_again() -> None:
+    looked = Looked(rest=0.5)
+    looks = AtOnce(looked)
+    looks.look_at("c1")
+    await looked.until(1, "c1")
+    await asyncio.sleep(0.1)
+
+    looks.look_at("c2")
+    await asyncio.sleep(0.6)
+    looks.look_at("c3")
+    await looked.until(1, "c3")
+
+    assert "c2" not in looked.at
