@@ -13,9 +13,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy.engine import Engine
+    from sqlalchemy.orm import Session
 
     from airflow_provider_tavus.triggers.event import ConversationEventTrigger
 
@@ -23,33 +25,44 @@ if TYPE_CHECKING:
 class EventsDatabase:
     """Airflow's tables, filled as Airflow does, and to be looked into.
 
-    Of Airflow 3.3 on; whoever has one lets `airflow.settings.Session` be its sessions.
+    Of Airflow 3.3 on.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        from airflow.listeners.listener import get_listener_manager
+    @classmethod
+    def on(cls, engine: Engine) -> EventsDatabase:
+        """Make the tables in an empty database; `airflow.settings.Session` is to be its sessions then."""
         from airflow.models import import_all_models
-        from airflow.models.asset import AssetActive, AssetModel, DagScheduleAssetReference
         from airflow.models.base import Base
+
+        import_all_models()
+        Base.metadata.create_all(engine)
+        return cls(scoped_session(sessionmaker(engine, expire_on_commit=False)))
+
+    def __init__(self, sessions: Callable[[], Session], asset: str = "calls") -> None:
+        """Have an asset of that name, and a DAG that is scheduled on it.
+
+        :param sessions: gives the session of the thread that calls it.
+        """
+        from airflow.listeners.listener import get_listener_manager
+        from airflow.models.asset import AssetActive, AssetModel, DagScheduleAssetReference
         from airflow.models.dag import DagModel
         from airflow.models.dagbundle import DagBundleModel
 
         from airflow_provider_tavus.plugins import emitted
 
-        import_all_models()
-        Base.metadata.create_all(engine)
-        self.sessions = scoped_session(sessionmaker(engine, expire_on_commit=False))
+        self.sessions = sessions
         # Whatever is registered twice is there once.
         get_listener_manager().add_listener(emitted)
         with closing(self.sessions()) as session:
-            asset = AssetModel(name="calls", uri="calls", group="asset", extra={})
-            session.add_all([asset, AssetActive(name="calls", uri="calls"), DagBundleModel(name="dags")])
+            row = AssetModel(name=asset, uri=asset, group="asset", extra={})
+            session.add_all([row, DagBundleModel(name="dags")])
             session.flush()
+            session.add(AssetActive(name=asset, uri=asset))
             session.add(DagModel(dag_id="each", bundle_name="dags", is_paused=False, fileloc="each.py"))
             session.flush()
-            session.add(DagScheduleAssetReference(asset_id=asset.id, dag_id="each"))
+            session.add(DagScheduleAssetReference(asset_id=row.id, dag_id="each"))
             session.commit()
-            self.asset_id = asset.id
+            self.asset_id = row.id
 
     def watch(self, trigger: ConversationEventTrigger, *, began: float | None = None, **progress: Any) -> int:
         """Have a watcher, which has begun at a time unless that is None, and return its number."""

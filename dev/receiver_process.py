@@ -1,6 +1,6 @@
 """The receiver of callbacks as a process of its own, over a real Airflow database: what attacks in the tests go for.
 
-    with ReceiverProcess(directory, tokens=["…"]) as receiver:
+    with ReceiverProcess(directory, tokens=["…"], connection={"conn_type": "tavus", …}) as receiver:
         receiver.post(receiver.tokens[0], b'{"conversation_id": "c1"}')
         assert receiver.wait_for(["c1"])
 
@@ -25,7 +25,7 @@ from component import Component
 from ports import free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
 START = 180.0
@@ -35,15 +35,16 @@ ASSET = "tavus_conversations"
 
 
 class ReceiverProcess:
-    """A receiver, and the asset whose state store it writes to."""
+    """A receiver, the asset whose state store it writes to, and a watcher of conversations that uses a connection."""
 
-    def __init__(self, directory: Path, *, tokens: Sequence[str], environment: dict[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, *, tokens: Sequence[str], connection: Mapping[str, str]) -> None:
         self.tokens = list(tokens)
         (self.port,) = free_ports(1)
         self.directory = directory
         self.database = directory / "airflow.db"
         self._connections = directory / "connections.txt"
         settings = {
+            "AIRFLOW_CONN_TAVUS_DEFAULT": json.dumps(dict(connection)),
             "AIRFLOW_HOME": str(directory),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout=60",
@@ -53,7 +54,7 @@ class ReceiverProcess:
         self.process = Component(
             "receiver",
             [sys.executable, "-u", str(Path(__file__)), str(self.port), str(self._connections)],
-            environment=own_environment() | settings | (environment or {}),
+            environment=own_environment() | settings,
             log=directory / "receiver.log",
         )
 
@@ -118,6 +119,18 @@ class ReceiverProcess:
             time.sleep(0.05)
         return True
 
+    def events(self) -> list[str]:
+        """The conversations whose events are stored."""
+        with closing(sqlite3.connect(self.database, timeout=60)) as database:
+            rows = database.execute("SELECT extra FROM asset_event").fetchall()
+        return [json.loads(extra)["payload"]["conversation_id"] for (extra,) in rows]
+
+    def wait_for_event(self, conversation_id: str, *, seconds: float = 20.0) -> None:
+        """Wait until the event of a conversation is stored, or for so many seconds."""
+        give_up = time.monotonic() + seconds
+        while conversation_id not in self.events() and time.monotonic() < give_up:
+            time.sleep(0.05)
+
     def set_active(self, active: bool) -> None:
         """Let a DAG define the asset, or none any more."""
         with closing(sqlite3.connect(self.database, timeout=60)) as database, database:
@@ -148,22 +161,21 @@ def status_of(connection: socket.socket) -> int:
 
 
 def main(port: int, connections: Path) -> None:
-    from airflow.models.asset import AssetActive, AssetModel
+    from airflow import settings
     from airflow.utils.db import initdb
-    from airflow.utils.session import create_session
 
     initdb()
     # What is imported before has its loggers switched off by that.
     import uvicorn
+    from events_database import EventsDatabase
     from fastapi import FastAPI
     from starlette.routing import Mount
 
     from airflow_provider_tavus.plugins.tavus import TavusPlugin
+    from airflow_provider_tavus.triggers.event import ConversationEventTrigger
 
-    with create_session() as session:
-        session.add(AssetModel(name=ASSET, uri=ASSET, group="asset", extra={}))
-        session.flush()
-        session.add(AssetActive(name=ASSET, uri=ASSET))
+    assert settings.Session is not None
+    EventsDatabase(settings.Session, ASSET).watch(ConversationEventTrigger(), began=0.0)
     connections.touch()
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:

@@ -2,8 +2,8 @@
 The receiver of callbacks, an app in Airflow's API server.
 
 Tavus cannot sign what it sends, so whoever knows the token in the URL can send anything. Nothing of it is believed: the
-receiver takes an id out of the body and writes it down, and that is all. It asks nobody anything, Tavus least of all,
-and holds no key; what it may cost is bounded whatever comes.
+receiver takes an id out of the body, writes it down, and has somebody look at that conversation (see
+``plugins/at_once.py``). What it may cost is bounded whatever comes.
 """
 
 from __future__ import annotations

@@ -108,17 +108,20 @@ class Looks:
             for conversation_id in conversation_ids:
                 if conversation_id not in self._had_event:
                     self._look_at(conversation_id)
+                if self._many_are_unknown():
+                    return self._rest(f"Tavus knows nothing of {MOST_UNKNOWN} conversations that callbacks told of.")
         except TavusError as error:
             return self._rest(str(error), error.retry_after or 0.0)
         except Exception as fault:
             # SQLAlchemy's own text has the statement and all that was to be written.
             return self._rest(f"{type(fault).__name__}: {getattr(fault, 'orig', None) or fault}"[:300])
-        if len(self._unknown) == MOST_UNKNOWN and time.monotonic() < self._unknown[0] + REST:
-            self._unknown.clear()
-            return self._rest(f"Tavus knows nothing of {MOST_UNKNOWN} conversations that callbacks told of.")
         return 0.0
 
+    def _many_are_unknown(self) -> bool:
+        return len(self._unknown) == MOST_UNKNOWN and time.monotonic() < self._unknown[0] + REST
+
     def _rest(self, why: str, at_least: float = 0.0) -> float:
+        self._unknown.clear()
         log.warning("Watchers alone look at conversations for %.0f s, whatever callbacks come: %s", REST, why)
         return max(REST, at_least)
 

@@ -46,4 +46,4 @@ class ExpectedCallbacks:
             del self._ready_at[conversation_id]
         if lost:
             metrics.callbacks_never_came(len(lost))
-            self._tell(f"{len(lost)} of {len(late)} callbacks never came; their conversations were found by polling.")
+            self._tell(f"{len(lost)} callbacks never came; their conversations were found by polling.")

@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 from receiver_process import status_of
 
+from airflow_provider_tavus.plugins.at_once import MOST_UNKNOWN, REST
+
 if TYPE_CHECKING:
     from io import BufferedReader
 
     from receiver_process import ReceiverProcess
+
+    from airflow_provider_tavus.testing import TavusBox
 
 MiB = 1024 * 1024
 MAY_GROW_BY = 48 * MiB
@@ -47,6 +51,16 @@ def test_a_callback_is_answered_at_once_and_written_down(receiver: ReceiverProce
     assert time.monotonic() - began < 5
     assert receiver.wait_for(["c-one"])
     assert receiver.journal()["n"] == before + 1
+
+
+def test_the_event_of_a_conversation_that_is_ready_is_stored_once(
+    receiver: ReceiverProcess, watched_tavus: TavusBox
+) -> None:
+    for _ in range(3):
+        assert receiver.post(receiver.tokens[0], callback("c-ready")) == 200
+    assert receiver.wait_for(["c-ready"])
+    assert receiver.events() == ["c-ready"]
+    assert watched_tavus.count(conversation_id="c-ready") == 1
 
 
 def test_the_old_token_counts_as_long_as_it_is_configured(receiver: ReceiverProcess) -> None:
@@ -129,8 +143,11 @@ def test_ten_bodies_of_a_hundred_megabytes_that_do_not_say_so_take_no_memory(
 
 
 @pytest.mark.long
-def test_ten_thousand_conversations_leave_the_last_thousand(receiver: ReceiverProcess) -> None:
+def test_ten_thousand_conversations_leave_the_last_thousand_and_few_are_asked_for(
+    receiver: ReceiverProcess, watched_tavus: TavusBox
+) -> None:
     memory, before = Memory(receiver), receiver.journal()["n"]
+    began, asked_before = time.monotonic(), watched_tavus.count()
     ids = [f"c{number:05}" for number in range(10_000)]
 
     def send(part: list[str]) -> set[int]:
@@ -150,6 +167,7 @@ def test_ten_thousand_conversations_leave_the_last_thousand(receiver: ReceiverPr
     journal = receiver.journal()
     assert len(journal["ids"]) == 1000
     assert 1000 <= journal["n"] - before <= 10_000
+    assert watched_tavus.count() - asked_before <= MOST_UNKNOWN * (1 + (time.monotonic() - began) / REST)
     assert memory.most < MAY_GROW_BY
 
 

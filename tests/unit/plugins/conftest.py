@@ -40,6 +40,6 @@ def events_database(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> EventsDa
     """What Airflow has in its database, with our listener at work."""
     from airflow import settings
 
-    database = EventsDatabase(engine)
+    database = EventsDatabase.on(engine)
     monkeypatch.setattr(settings, "Session", database.sessions)
     return database

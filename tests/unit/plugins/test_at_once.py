@@ -105,7 +105,7 @@ def test_many_unknown_ids_cost_a_few_requests_and_then_nothing(
     events_database.watch(ConversationEventTrigger(), began=began)
 
     assert looks([f"c{number}" for number in range(MOST_UNKNOWN - 1)]) == 0.0
-    assert looks(["c-last"]) == REST
+    assert looks([f"c-further-{number}" for number in range(1000)]) == REST
 
     assert box.count("get") == MOST_UNKNOWN
     assert "Watchers alone look at conversations" in caplog.text
