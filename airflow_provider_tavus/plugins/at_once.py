@@ -22,8 +22,9 @@ from airflow_provider_tavus.plugins.watchers import watchers
 from airflow_provider_tavus.triggers import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.plugins.watchers import Watcher
 
 log = logging.getLogger(__name__)
@@ -35,21 +36,23 @@ BETWEEN_LOOKS = 1.0
 KNOWN_FOR = 10.0
 """Seconds after which watchers and connections are read again."""
 REST = 30.0
-"""Seconds for which nothing is looked at after a fault, or when many callbacks are of no conversation of ours."""
+"""Seconds for which a connection is left alone after a fault, and all of them when many callbacks are of no use."""
 MOST_UNKNOWN = 20
 """How many ids may be unknown to Tavus within such a time."""
 REMEMBERED = 10_000
 """Of how many conversations it is remembered that they have had their event, the last ones."""
 
+LEFT_TO_THEM = "Callbacks have no effect on watchers for %.0f s, which look by themselves: %s"
+
 
 class AtOnce:
     """
-    Takes ids in the API server's event loop, each once, and has them looked at in a thread.
+    Takes ids in the API server's event loop, each once, and has them looked at in a thread, one after the other.
 
-    :param look: looks at conversations; returns the seconds for which it is to be left alone.
+    :param look: looks at a conversation; returns the seconds for which it is to be left alone.
     """
 
-    def __init__(self, look: Callable[[Sequence[str]], float] | None = None) -> None:
+    def __init__(self, look: Callable[[str], float] | None = None) -> None:
         self._look = look or Looks()
         self._waiting: dict[str, None] = {}
         self._looked_at: dict[str, float] = {}
@@ -68,11 +71,12 @@ class AtOnce:
     async def _look_at_all(self) -> None:
         try:
             while self._waiting:
-                if due := self._take_what_is_due():
-                    rest = await asyncio.to_thread(self._look, due)
-                    if rest:
+                for one in self._take_what_is_due():
+                    # Each in a call of its own: an API server that stops waits for it, and for no more.
+                    if rest := await asyncio.to_thread(self._look, one):
                         self._rests_until = time.monotonic() + rest
                         self._waiting.clear()
+                        break
                 await asyncio.sleep(PAUSE)
         finally:
             self._running = None
@@ -94,36 +98,30 @@ class Looks:
         self._hooks: dict[str, TavusHook] = {}
         self._watchers: list[Watcher] = []
         self._read_at = -KNOWN_FOR
+        self._rest_until: dict[str, float] = {}
         self._unknown: deque[float] = deque(maxlen=MOST_UNKNOWN)
         self._had_event: dict[str, None] = {}
 
-    def __call__(self, conversation_ids: Sequence[str]) -> float:
+    def __call__(self, conversation_id: str) -> float:
         """
-        Store the events of those that are ready and that somebody watches for.
+        Store the event of a conversation, if it is ready and somebody watches for it.
 
         :return: the seconds for which there should be no further look.
         """
+        if conversation_id in self._had_event:
+            return 0.0
         try:
             self._read_what_there_is()
-            for conversation_id in conversation_ids:
-                if conversation_id not in self._had_event:
-                    self._look_at(conversation_id)
-                if self._many_are_unknown():
-                    return self._rest(f"Tavus knows nothing of {MOST_UNKNOWN} conversations that callbacks told of.")
-        except TavusError as error:
-            return self._rest(str(error), error.retry_after or 0.0)
+            self._look_at(conversation_id)
         except Exception as fault:
             # SQLAlchemy's own text has the statement and all that was to be written.
-            return self._rest(f"{type(fault).__name__}: {getattr(fault, 'orig', None) or fault}"[:300])
+            log.warning(LEFT_TO_THEM, REST, f"{type(fault).__name__}: {getattr(fault, 'orig', None) or fault}"[:300])
+            return REST
+        if len(self._unknown) == MOST_UNKNOWN and time.monotonic() < self._unknown[0] + REST:
+            log.warning(LEFT_TO_THEM, REST, f"{MOST_UNKNOWN} callbacks were of conversations that Tavus does not know.")
+            self._unknown.clear()
+            return REST
         return 0.0
-
-    def _many_are_unknown(self) -> bool:
-        return len(self._unknown) == MOST_UNKNOWN and time.monotonic() < self._unknown[0] + REST
-
-    def _rest(self, why: str, at_least: float = 0.0) -> float:
-        self._unknown.clear()
-        log.warning("Watchers alone look at conversations for %.0f s, whatever callbacks come: %s", REST, why)
-        return max(REST, at_least)
 
     def _read_what_there_is(self) -> None:
         if time.monotonic() >= self._read_at + KNOWN_FOR:
@@ -134,24 +132,40 @@ class Looks:
             self._read_at = time.monotonic()
 
     def _look_at(self, conversation_id: str) -> None:
-        from airflow_provider_tavus.api.calls import get_conversation
-
-        is_known = not self._hooks
+        may_be_known = not self._hooks
         for conn_id, hook in self._hooks.items():
             try:
-                metrics.a_conversation_was_read()
-                conversation = hook.send(get_conversation(conversation_id, verbose=True), repeat=False)
+                conversation = self._read(conversation_id, conn_id, hook)
             except (NotFoundError, UnknownConversationError):
                 continue
-            is_known = True
+            may_be_known = True
             for watcher in self._watchers:
-                if watcher.trigger.tavus_conn_id != conn_id:
-                    continue
-                payload = watcher.trigger.payload_if_ready(conversation)
-                if payload is not None and watcher.store_event(payload):
-                    metrics.an_event_was_fired()
-                    self._had_event[conversation_id] = None
-        if not is_known:
+                if conversation and watcher.trigger.tavus_conn_id == conn_id:
+                    self._store_if_ready(conversation, watcher)
+        if not may_be_known:
             self._unknown.append(time.monotonic())
-        for oldest in list(self._had_event)[:-REMEMBERED]:
-            del self._had_event[oldest]
+
+    def _read(self, conversation_id: str, conn_id: str, hook: TavusHook) -> Conversation | None:
+        """Read a conversation; None while its connection is left alone."""
+        from airflow_provider_tavus.api.calls import get_conversation
+
+        if time.monotonic() < self._rest_until.get(conn_id, 0.0):
+            return None
+        metrics.a_conversation_was_read()
+        try:
+            return hook.send(get_conversation(conversation_id, verbose=True), repeat=False)
+        except (NotFoundError, UnknownConversationError):
+            raise
+        except TavusError as error:
+            rest = max(REST, error.retry_after or 0.0)
+            self._rest_until[conn_id] = time.monotonic() + rest
+            log.warning(LEFT_TO_THEM, rest, error)
+            return None
+
+    def _store_if_ready(self, conversation: Conversation, watcher: Watcher) -> None:
+        payload = watcher.trigger.payload_if_ready(conversation)
+        if payload is not None and watcher.store_event(payload):
+            metrics.an_event_was_fired()
+            self._had_event[conversation.conversation_id] = None
+            for oldest in list(self._had_event)[:-REMEMBERED]:
+                del self._had_event[oldest]
