@@ -7,6 +7,7 @@ no such store, and a watcher knows what its own process has seen.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
@@ -94,8 +95,12 @@ class EventState(Protocol):
     async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
         """Note that a conversation created in that hour gets no event any more, and why: its verdict."""
 
-    async def claim(self, conversation_ids: Collection[str]) -> None:
-        """Say whose events are about to be fired, in place of what was claimed before."""
+    async def claim(self, conversation_ids: Collection[str]) -> Collection[str]:
+        """
+        Say whose events are about to be fired, in place of what was claimed before.
+
+        :return: those that no other watcher is about to fire.
+        """
 
     async def forget(self, hour: str) -> None:
         """Drop what was noted of the conversations that were created in an hour."""
@@ -118,11 +123,16 @@ class StateInMemory:
     async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
         """Leave it to the watcher."""
 
-    async def claim(self, conversation_ids: Collection[str]) -> None:
-        """Claim nothing: nobody else stores events."""
+    async def claim(self, conversation_ids: Collection[str]) -> Collection[str]:
+        """Return all: nobody else is known."""
+        return conversation_ids
 
     async def forget(self, hour: str) -> None:
         """Forget nothing: nothing is kept."""
+
+
+_claimed_here: dict[Any, dict[str, set[str]]] = defaultdict(dict)
+"""What each watcher of an asset has claimed, in this process: what one of them is about to fire, no other is."""
 
 
 class StateOfAssets:
@@ -161,9 +171,19 @@ class StateOfAssets:
         await self._set(PASSED_KEY, passed, hour)
         self._passed[hour] = passed
 
-    async def claim(self, conversation_ids: Collection[str]) -> None:
-        """Claim conversations, which waits for whoever stores an event instead (see ``plugins/at_once.py``)."""
-        await self._set(CLAIMED_KEY, sorted(conversation_ids))
+    async def claim(self, conversation_ids: Collection[str]) -> Collection[str]:
+        """Claim conversations, which waits for whoever stores an event instead (see ``plugins/watchers.py``)."""
+        others = [
+            claimed
+            for store in self._stores
+            for watcher, claimed in _claimed_here[store].items()
+            if watcher != self._watcher
+        ]
+        own = set(conversation_ids).difference(*others)
+        for store in self._stores:
+            _claimed_here[store][self._watcher] = own
+        await self._set(CLAIMED_KEY, sorted(own))
+        return own
 
     async def forget(self, hour: str) -> None:
         """Forget the conversations of an hour."""

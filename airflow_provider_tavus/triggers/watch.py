@@ -266,7 +266,7 @@ class Watch:
         await self._ask_about({_hour(listed)})
         if not self._is_settled(listed):
             await self._claim(listed)
-        if self._is_settled(listed):
+        if self._is_settled(listed) or listed.conversation_id not in self._claimed:
             return False
         if not self._progress.is_news(ready_at):
             await self.state.settle(verdict.conversation_id, _hour(listed), "ready before the watch began")
@@ -278,9 +278,7 @@ class Watch:
         if listed.conversation_id in self._claimed:
             return
         ready = [listed, *(other for *_, other in self._ready)]
-        claimed = {*self._unstored, *(each.conversation_id for each in ready)}
-        await self.state.claim(claimed)
-        self._claimed = claimed
+        self._claimed = {*await self.state.claim({*self._unstored, *(each.conversation_id for each in ready)})}
         for hour in {_hour(each) for each in ready}:
             self._asked_at.pop(hour, None)
         await self._ask_about({_hour(each) for each in ready})

@@ -536,6 +536,24 @@ async def test_two_watchers_of_one_asset_each_go_their_own_way_and_a_conversatio
     assert sorted(ids(fired)) == ["c-p1", "c-p2"]
 
 
+async def test_watchers_of_one_asset_that_find_a_conversation_together_fire_one_event(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    all_of_them, some = triggerer.trigger(), triggerer.trigger(pal_id="p1")
+    for watcher in (all_of_them, some):
+        begun(triggerer.store, watcher=watcher)
+    calls = [box.add(Script.active(), persona_id=pal_id) for pal_id in ("p1", "p2", "p1")]
+
+    def end() -> None:
+        for call in calls:
+            box.end(call)
+
+    # Nothing is stored, as if Airflow took its time.
+    fired = await triggerer.run(all_of_them, some, expected=3, stored=False, meanwhile=end)
+
+    assert sorted(ids(fired)) == sorted(calls)
+
+
 async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(box: TavusBox, triggerer: Triggerer) -> None:
     old, young = time.time() - 26 * HOUR, time.time() - HOUR
     for conversation_id, created_at in [("c1", old), ("c2", young)]:
