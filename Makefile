@@ -41,7 +41,10 @@ test: setup ## unit, contract and system tests on the newest Airflow; PYTEST_ARG
 	@$(BIN)/python -m pytest -n auto -m "not alone" $(PYTEST_ARGS)
 
 proofs: setup ## the tests that take many minutes each, one by one: 500 conversations that start DAGs, and the like
-	@$(BIN)/python -m pytest -n 0 -m alone $(PYTEST_ARGS)
+	@# Each file in a run of its own: the Airflow of one would be in the next one's way.
+	@for file in $$(grep -rl "mark\.alone" tests --include=*.py); do \
+		$(BIN)/python -m pytest -n 0 -m alone $(PYTEST_ARGS) $$file || exit 1; \
+	done
 
 scale: setup ## a thousand waits on a real Airflow, whose triggerer dies among them; WAITS=200 for fewer
 	@$(BIN)/python -m pytest tests/system/test_many_waits.py --waits $(or $(WAITS),1000)
