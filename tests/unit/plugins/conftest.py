@@ -22,11 +22,17 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """An empty database: SQLite, or what a test asks for with a parameter."""
     if not AIRFLOW_V_3_3_PLUS:
         pytest.skip("this Airflow keeps nothing for asset watchers: that came in 3.3")
-    if getattr(request, "param", "sqlite") == "sqlite":
-        engine = create_engine(f"sqlite:///{tmp_path / 'airflow.db'}", connect_args={"timeout": 60})
-        yield engine
-        engine.dispose()
+    if getattr(request, "param", "sqlite") == "postgres":
+        yield request.getfixturevalue("postgres")
         return
+    engine = create_engine(f"sqlite:///{tmp_path / 'airflow.db'}", connect_args={"timeout": 60})
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Engine]:
+    """An empty database of a PostgreSQL."""
     with postgres_if_there() as database:
         if database is None:
             pytest.skip("no PostgreSQL here, or no driver for it")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
-from airflow_database import postgres_if_there
 from sqlalchemy import create_engine
 from sqlalchemy.orm import scoped_session, sessionmaker
 
@@ -26,24 +25,12 @@ from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow_provider_tavus.plugins.emitted import on_asset_event_emitted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy.engine import Engine
 
 
 @pytest.fixture
 def engine() -> Engine:
     return create_engine("sqlite://")
-
-
-@pytest.fixture
-def postgres() -> Iterator[Engine]:
-    with postgres_if_there() as database:
-        if database is None:
-            pytest.skip("no PostgreSQL here, or no driver for it")
-        engine = create_engine(database.url, pool_size=10)
-        yield engine
-        engine.dispose()
 
 
 def prepare(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> scoped_session[Any]:
