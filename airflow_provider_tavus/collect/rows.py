@@ -131,14 +131,19 @@ def turn_rows(conversation: Conversation) -> list[TurnRow] | None:
         rows = msgspec.convert(transcript, list[TurnRow], strict=False)
     except msgspec.ValidationError:
         rows = [_turn(turn) for turn in transcript]
-    for index, (row, turn) in enumerate(zip(rows, transcript, strict=True)):
+    for index, row in enumerate(rows):
         row.conversation_id = conversation.conversation_id
         row.turn_index = index
         if row.timestamp is not None and row.timestamp.tzinfo is not UTC:
-            row.timestamp = moment(turn["timestamp"])
-        if isinstance(turn, dict) and not turn.keys() <= _TURN_FIELDS:
-            row.extra = {name: turn[name] for name in turn if name not in _TURN_FIELDS}
+            row.timestamp = moment(transcript[index]["timestamp"])
+    if not set().union(*(turn for turn in transcript if isinstance(turn, dict))) <= _TURN_FIELDS:
+        for row, turn in zip(rows, transcript, strict=True):
+            row.extra = _beyond(turn)
     return rows
+
+
+def _beyond(turn: Any) -> dict[str, Any] | None:
+    return {name: turn[name] for name in turn if name not in _TURN_FIELDS} or None if isinstance(turn, dict) else None
 
 
 def _turn(turn: Any) -> TurnRow:

@@ -9,11 +9,11 @@ handed out that leaves a turn out in silence.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from math import isfinite
 from operator import itemgetter
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from airflow_provider_tavus.conversations.turns import is_spoken, starts
 
@@ -71,14 +71,14 @@ def statistics(turns: Sequence[Turn] | None) -> Statistics:
     """
     if turns is None:
         return Statistics()
-    spoken = _spoken(turns)
-    whole = _sum([duration for _, _, duration in spoken])
-    by_user = [duration for role, _, duration in spoken if role == "user"]
-    by_assistant = [duration for role, _, duration in spoken if role == "assistant"]
+    roles, begun, durations = _spoken(turns)
+    whole = _sum(durations)
+    by_user = [duration for role, duration in zip(roles, durations, strict=True) if role == "user"]
+    by_assistant = [duration for role, duration in zip(roles, durations, strict=True) if role == "assistant"]
     user_talk_seconds, assistant_talk_seconds = _sum(by_user), _sum(by_assistant)
-    longest = max(spoken, key=itemgetter(2)) if spoken and whole is not None else None
-    silences = _silences(spoken)
-    latencies = _latencies(spoken)
+    longest = max(filter(None, durations), default=0.0) if roles and whole is not None else None
+    silences = _silences(begun, durations)
+    latencies = _latencies(roles, begun, durations)
     known = [latency for latency in latencies if latency is not None]
     told = len(known) == len(latencies) > 0
     return Statistics(
@@ -89,8 +89,8 @@ def statistics(turns: Sequence[Turn] | None) -> Statistics:
         assistant_talk_seconds=assistant_talk_seconds,
         user_talk_share=_share(user_talk_seconds, whole),
         assistant_talk_share=_share(assistant_talk_seconds, whole),
-        longest_turn_seconds=longest[2] if longest else None,
-        longest_turn_role=longest[0] if longest else None,
+        longest_turn_seconds=longest,
+        longest_turn_role=None if longest is None else roles[durations.index(longest)],
         silence_seconds=_sum(silences) if silences is not None else None,
         longest_silence_seconds=_rounded(max(silences, default=0.0)) if silences is not None else None,
         responses=len(latencies),
@@ -100,24 +100,34 @@ def statistics(turns: Sequence[Turn] | None) -> Statistics:
     )
 
 
-Spoken = tuple[str, float | None, float | None]
-"""Who spoke, from when on, and how long."""
+Seconds = list[float | None]
+"""A time of each spoken turn; None where it is not known."""
 
 
-def _spoken(turns: Sequence[Turn]) -> list[Spoken]:
-    """Return the spoken turns in the order of the transcript, or of their starts if all of these are known."""
-    spoken: list[Spoken] = []
-    for turn, start in zip(turns, starts(turns), strict=True):
-        role, duration = turn.role, turn.duration
-        if role is not None and is_spoken(turn):
-            spoken.append((role, start, duration if duration is None or duration >= 0 else None))
-    if None not in map(itemgetter(1), spoken):
-        spoken.sort(key=itemgetter(1))
-    return spoken
+def _spoken(turns: Sequence[Turn]) -> tuple[list[str | None], Seconds, Seconds]:
+    """
+    Return of all spoken turns who spoke, from when on, and how long.
+
+    They are in the order of the transcript, or of their starts if all of these are known.
+    """
+    aloud = [is_spoken(turn) for turn in turns]
+    spoken, begun = list(compress(turns, aloud)), list(compress(starts(turns), aloud))
+    told = [start for start in begun if start is not None]
+    if len(told) == len(begun) and told != sorted(told):
+        in_order = sorted(zip(told, spoken, strict=True), key=itemgetter(0))
+        spoken, begun = [turn for _, turn in in_order], [start for start, _ in in_order]
+    durations = [turn.duration for turn in spoken]
+    if min(filter(None, durations), default=0.0) < 0:
+        durations = [None if duration is not None and duration < 0 else duration for duration in durations]
+    return [turn.role for turn in spoken], begun, durations
 
 
-def _sum(seconds: Sequence[float | None]) -> float | None:
-    return None if None in seconds else _rounded(sum(filter(None, seconds)))
+def _sum(seconds: Seconds | list[float]) -> float | None:
+    try:
+        # To look for a None first takes longer than to add all up.
+        return _rounded(sum(cast("list[float]", seconds), 0.0))
+    except TypeError:
+        return None
 
 
 def _rounded(value: float) -> float | None:
@@ -129,27 +139,26 @@ def _share(part: float | None, whole: float | None) -> float | None:
     return _rounded(part / whole) if part is not None and whole else None
 
 
-def _silences(spoken: list[Spoken]) -> list[float] | None:
+def _silences(begun: Seconds, durations: Seconds) -> list[float] | None:
     """Return the pauses in which nobody spoke; None if they cannot be known."""
     silences = []
     quiet_from: float | None = None
-    for _, start, duration in spoken:
+    for start, duration in zip(begun, durations, strict=True):
         if start is None or duration is None:
             return None
         if quiet_from is not None and start > quiet_from:
             silences.append(start - quiet_from)
         end = start + duration
         quiet_from = end if quiet_from is None or end > quiet_from else quiet_from
-    return silences if spoken else None
+    return silences if begun else None
 
 
-def _latencies(spoken: list[Spoken]) -> list[float | None]:
+def _latencies(roles: list[str | None], begun: Seconds, durations: Seconds) -> Seconds:
     """Return how long the AI took to answer each time; None where that cannot be known."""
-    latencies: list[float | None] = []
-    for (said_by, said_at, duration), (answered_by, answered_at, _) in pairwise(spoken):
-        if said_by == "user" and answered_by == "assistant":
-            if said_at is None or duration is None or answered_at is None:
-                latencies.append(None)
-            else:
-                latencies.append(answered_at - said_at - duration)
-    return latencies
+    return [
+        None if said_at is None or duration is None or answered_at is None else answered_at - said_at - duration
+        for (said_by, said_at, duration), (answered_by, answered_at, _) in pairwise(
+            zip(roles, begun, durations, strict=True)
+        )
+        if said_by == "user" and answered_by == "assistant"
+    ]
