@@ -37,7 +37,7 @@ class Answer:
     """
     What came back over HTTP.
 
-    :param headers: by lower-case name.
+    :param headers: by name, in whatever case.
     :param body: complete, decompressed; kept out of the repr because it can be a transcript.
     """
 

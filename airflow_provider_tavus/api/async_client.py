@@ -92,15 +92,13 @@ class AsyncTavusClient:
                 # aiohttp follows a redirect with our key in its headers, wherever it leads.
                 allow_redirects=False,
                 proxy=self._proxy,
-                ssl=self._tls,
             ) as response:
                 body = await response.read()
                 self.bytes_received += len(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             never_sent = isinstance(fault, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             raise no_answer(call, _kind(fault), fault, never_sent=never_sent) from None
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, headers, body)
+        return Answer(response.status, response.headers, body)
 
     async def __aenter__(self) -> AsyncTavusClient:
         """Open the session; the first call connects."""
@@ -109,7 +107,7 @@ class AsyncTavusClient:
             headers=settings.headers,
             # An idle connection must be closed before its read time-out runs out: aiohttp 3.14.1 times the next
             # request on it out at once. Not longer than its own default, either.
-            connector=aiohttp.TCPConnector(keepalive_timeout=min(15.0, settings.read_timeout / 2)),
+            connector=aiohttp.TCPConnector(ssl=self._tls, keepalive_timeout=min(15.0, settings.read_timeout / 2)),
             timeout=aiohttp.ClientTimeout(
                 total=settings.connect_timeout + settings.read_timeout,
                 sock_connect=settings.connect_timeout,

@@ -89,8 +89,7 @@ class TavusClient:
                 body = self._read_body(response)
         except (requests.RequestException, HTTPError, OSError) as fault:
             raise no_answer(call, _kind(fault), fault, never_sent=_never_sent(fault)) from None
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, body)
+        return Answer(response.status_code, response.headers, body)
 
     def _read_body(self, response: requests.Response) -> bytes:
         # A read time-out of requests starts anew with every byte that drips in; this one is for the whole answer.
