@@ -73,7 +73,7 @@ class Shard:
 
 def partition_of(created_at: float | None) -> str:
     """Return the partition of a conversation that was created at a moment, in epoch seconds: its date in UTC."""
-    return UNKNOWN_DATE if created_at is None else f"{datetime.fromtimestamp(created_at, UTC):%Y-%m-%d}"
+    return UNKNOWN_DATE if created_at is None else datetime.fromtimestamp(created_at, UTC).date().isoformat()
 
 
 def raw_folder(partition: str) -> str:

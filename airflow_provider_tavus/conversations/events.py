@@ -21,10 +21,11 @@ RECORDING_COPY_FAILED = "application.recording_copy_failed"
 def latest_event(conversation: Conversation, event_type: str) -> Event | None:
     """Return the latest event of a kind: by its time where it has one, else by its place in the list."""
     events = [event for event in conversation.events or () if event.event_type == event_type]
+    if len(events) < 2:
+        return events[0] if events else None
     return max(
         enumerate(events),
         key=lambda place: (place[1].timestamp.timestamp() if place[1].timestamp else 0.0, place[0]),
-        default=(0, None),
     )[1]
 
 

@@ -121,7 +121,8 @@ def judge(
     ended = events.has_ended(conversation)
     # Where no shutdown is told, the last change is the next best; the creation may lie hours before the end. Never
     # the moment of a look: a wait that starts again would count from anew.
-    end = events.ended_at(conversation) or conversation.updated_at
+    shut_down_at = events.ended_at(conversation)
+    end = shut_down_at or conversation.updated_at
     state: State = "waiting"
     reason = None
     if ended and not missing:
@@ -137,7 +138,7 @@ def judge(
         missing=missing,
         reason=reason,
         shutdown_reason=events.shutdown_reason(conversation),
-        ended_at=iso(events.ended_at(conversation)),
+        ended_at=iso(shut_down_at),
         ready_at=iso(events.last_came(conversation, wait_for)) if state == "ready" else None,
     )
 
