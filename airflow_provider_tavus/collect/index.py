@@ -200,6 +200,12 @@ class Index:
         """Return how many conversations are still to be read."""
         return self._count("due = 1")
 
+    def has_due(self, count: int) -> bool:
+        """Tell whether at least so many conversations are still to be read."""
+        # Counting them all takes longer, the more there are.
+        some = self._database.execute("SELECT 1 FROM conversations WHERE due = 1 LIMIT ?", (count,)).fetchall()
+        return len(some) == count
+
     def take_due(self, limit: int) -> list[Due]:
         """Take conversations that are to be read, those of one partition after those of another."""
         with self._transaction():
@@ -234,8 +240,7 @@ class Index:
         :param partition_unfinished: whether the ledger has to wait until their partition is finished.
         """
         with self._transaction():
-            for entry, outcome in outcomes:
-                self._replace(entry, unsaved=1 if partition_unfinished else 2, outcome=outcome)
+            self._replace(outcomes, unsaved=1 if partition_unfinished else 2)
 
     def settle_unchanged(self, conversation_id: str, outcome: str | None, why: str | None) -> None:
         """Note what came of a conversation of which the ledger says all that there is to say, or nothing as yet."""
@@ -253,25 +258,26 @@ class Index:
             "SELECT id, row_created_at, row_updated_at FROM conversations WHERE id > ? AND mine AND entry IS NULL "
             "AND NOT row_ended AND outcome IS NULL ORDER BY id LIMIT 500"
         ):
+            going_on = (
+                Entry(
+                    conversation_id=conversation_id,
+                    state="active",
+                    at=self._now,
+                    partition=partition_of(created_at),
+                    updated_at=updated_at,
+                )
+                for conversation_id, created_at, updated_at in rows
+            )
             with self._transaction():
-                for conversation_id, created_at, updated_at in rows:
-                    entry = Entry(
-                        conversation_id=conversation_id,
-                        state="active",
-                        at=self._now,
-                        partition=partition_of(created_at),
-                        updated_at=updated_at,
-                    )
-                    self._replace(entry, unsaved=2)
+                self._replace(((entry, None) for entry in going_on), unsaved=2)
         for rows in self._some(
             "SELECT id, entry FROM conversations WHERE id > ? AND mine AND entry IS NOT NULL AND unsaved = 0 "
             "AND listed <> (reading IS NOT NULL) ORDER BY id LIMIT 500"
         ):
+            entries = [Entry.from_json(json.loads(told)) for _, told in rows]
+            changed = [each for each in entries if sweep_was_complete or not each.listed]
             with self._transaction():
-                for _, told in rows:
-                    entry = Entry.from_json(json.loads(told))
-                    if sweep_was_complete or not entry.listed:
-                        self._replace(replace(entry, listed=not entry.listed), unsaved=2)
+                self._replace(((replace(entry, listed=not entry.listed), None) for entry in changed), unsaved=2)
 
     def take_entries_to_save(self, limit: int) -> list[str]:
         """Take entries that the ledger can have, as JSON."""
@@ -343,8 +349,8 @@ class Index:
         ended = self._count("mine AND (row_ended OR outcome IS NOT NULL) AND COALESCE(outcome, '') <> 'active'")
         return Counts(listed, ended, outcomes, dict(states))
 
-    def _replace(self, entry: Entry, *, unsaved: int, outcome: str | None = None) -> None:
-        self._database.execute(
+    def _replace(self, outcomes: Iterable[tuple[Entry, str | None]], *, unsaved: int) -> None:
+        self._database.executemany(
             """
             UPDATE conversations SET mine = :mine, entry = :entry, state = :state, at = :at, updated_at = :updated_at,
                 look_again_at = :look_again_at, partition = :partition, listed = :listed, reason = :reason,
@@ -352,7 +358,7 @@ class Index:
                 why = CASE WHEN :outcome IS NULL THEN why ELSE :reason END
             WHERE id = :id
             """,
-            self._columns(entry) | {"unsaved": unsaved, "outcome": outcome},
+            (self._columns(entry) | {"unsaved": unsaved, "outcome": outcome} for entry, outcome in outcomes),
         )
 
     def _some(self, query: str) -> Iterator[list[tuple[Any, ...]]]:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.crawl import Crawled
     from airflow_provider_tavus.collect.plan import Plan
-    from airflow_provider_tavus.collect.writer import Collected
 
 ROWS_ASKED_FOR = 100
 """What the vendor's own client asks for; Tavus may send fewer."""
@@ -87,7 +86,7 @@ class CollectionRun:
         self._run_id = uuid.uuid4().hex[:12]
         self._index = Index(plan.shard, now=self._started_at)
         self._ledger = Ledger(store, run_id=self._run_id, shard=plan.shard, clock=clock)
-        self._writer: Writer | WriterProcess | None = None
+        self._writer: asyncio.Future[Writer | WriterProcess] | None = None
         self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
         self._crawled: Crawled | None = None
         self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=2 * STORED_AT_A_TIME)
@@ -115,7 +114,9 @@ class CollectionRun:
             return certificate
         finally:
             if self._writer is not None:
-                self._writer.close()
+                await asyncio.wait([self._writer])
+                if not self._writer.exception():
+                    self._writer.result().close()
             self._index.close()
 
     def _read_ledger(self) -> None:
@@ -140,6 +141,9 @@ class CollectionRun:
     async def _read_page(self, number: int) -> ConversationPage:
         from airflow_provider_tavus.api.calls import list_conversations
 
+        if self._writer is None and self._index.has_due(MUCH_TO_STORE):
+            # The process that stores takes a while to start, and nobody waits for it while the list is read.
+            self._storing_writer()
         return await self._client.send(list_conversations(limit=ROWS_ASKED_FOR, page=number))
 
     def _swept(self) -> bool:
@@ -195,31 +199,33 @@ class CollectionRun:
 
     async def _store_raw(self, batch: list[ToStore]) -> None:
         if batch:
-            hashes = await asyncio.to_thread(self._take, [each.collected for each in batch])
+            writer = await self._storing_writer()
+            hashes = await asyncio.to_thread(writer.take, [each.collected for each in batch])
             self._copies.store([each.collected.body for each in batch])
             entries = [replace(each.entry, sha256=sha256) for each, sha256 in zip(batch, hashes, strict=True)]
             self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
             self._unfinished |= {each.collected.partition for each in batch}
 
-    def _take(self, batch: list[Collected]) -> list[str]:
+    def _storing_writer(self) -> asyncio.Future[Writer | WriterProcess]:
+        """Return the run's writer, which is made on the first call."""
         if self._writer is None:
-            self._writer = self._make_writer()
-        return self._writer.take(batch)
+            self._writer = asyncio.ensure_future(asyncio.to_thread(self._make_writer))
+        return self._writer
 
     def _make_writer(self) -> Writer | WriterProcess:
         plan = self._plan
         settings: dict[str, Any] = {"shard": plan.shard, "formats": plan.formats, "renderings": plan.renderings}
         # Only a local folder takes objects faster than one interpreter makes them.
-        if self._store.is_local and type(self._store) is Store and self._index.due() >= MUCH_TO_STORE:
+        if self._store.is_local and type(self._store) is Store and self._index.has_due(MUCH_TO_STORE):
             with suppress(OSError):
                 return WriterProcess(self._store, **settings)
         return Writer(self._store, **settings)
 
     async def _finish(self, partition: str) -> None:
         if partition in self._unfinished:
-            assert self._writer is not None
+            writer = await self._storing_writer()
             await asyncio.to_thread(self._on_arrival, partition)
-            self._partitions |= await asyncio.to_thread(self._writer.finish, partition)
+            self._partitions |= await asyncio.to_thread(writer.finish, partition)
             self._index.partition_is_finished(partition)
             self._unfinished.remove(partition)
         if self._index.unsaved() >= ENTRIES_IN_A_SEGMENT:
@@ -250,20 +256,21 @@ class CollectionRun:
             for entries in await asyncio.to_thread(list, self._ledger.read_new()):
                 again += [entry.conversation_id for entry in entries if self._index.stored_otherwise(entry)]
                 self._index.know(entries)
-            self._copies.forget(await asyncio.to_thread(self._keep_forgotten))
+            self._copies.forget(await self._keep_forgotten())
             if not again:
                 return
             self._index.call_for(again)
             nothing_new = asyncio.create_task(asyncio.sleep(0))
             await self._collect(nothing_new, store_anyway=True)
 
-    def _keep_forgotten(self) -> list[str]:
+    async def _keep_forgotten(self) -> list[str]:
         """Remove what a run has stored of those that were forgotten while it did; return all that were, lately."""
         forgotten = self._index.forgotten_since(self._started_at - TOMBSTONES_ARE_WATCHED)
         for conversation_id, partition in forgotten:
-            for each in partitions_with(self._store, conversation_id, [partition] if partition else None):
-                self._writer = self._writer or self._make_writer()
-                self._writer.remove(each, conversation_id)
+            known = [partition] if partition else None
+            for each in await asyncio.to_thread(partitions_with, self._store, conversation_id, known):
+                writer = await self._storing_writer()
+                await asyncio.to_thread(writer.remove, each, conversation_id)
                 self._partitions.add(each)
             self._index.settle_unchanged(conversation_id, None, None)
         return [conversation_id for conversation_id, _ in forgotten]

@@ -61,7 +61,9 @@ class WriterProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            pickle.dump((method, arguments), self._process.stdin, pickle.HIGHEST_PROTOCOL)
+            # In one piece: between two pieces this thread would have to wait for its turn with the interpreter, and
+            # the other process for this thread.
+            self._process.stdin.write(pickle.dumps((method, arguments), pickle.HIGHEST_PROTOCOL))
             self._process.stdin.flush()
             error, result = pickle.load(self._process.stdout)  # noqa: S301 - from our own process
         except (EOFError, BrokenPipeError):
