@@ -35,6 +35,7 @@ os.environ |= {
 TO_ONE_WORKER = {
     # Some Airflows, each for a part of the time that all system tests take: one alone would be the last to end.
     "tests/system/": "an Airflow",
+    "tests/system/test_collects.py": "another Airflow",
     "tests/system/test_creates.py": "another Airflow",
     "tests/system/test_documents.py": "another Airflow",
     "tests/system/test_examples.py": "another Airflow",

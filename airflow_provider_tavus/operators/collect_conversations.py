@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowOptionalProviderFeatureException,
-    AssetAlias,
     BaseOperator,
     ObjectStoragePath,
 )
@@ -102,8 +101,9 @@ class CollectConversationsOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         if asset is not None:
-            # An event of an alias is emitted only where one is added; an asset's own is in every run.
-            kwargs["outlets"] = [*kwargs.get("outlets", ()), _alias(asset)]
+            # No alias, although events of those are emitted only where one is added: tasks that use one for the first
+            # time in the same moment, as shards may, are failed by Airflow.
+            kwargs["outlets"] = [*kwargs.get("outlets", ()), asset]
         super().__init__(**kwargs)
         _check_choices("formats", formats, FORMATS)
         _check_choices("renderings", renderings, RENDERINGS)
@@ -211,19 +211,21 @@ class CollectConversationsOperator(BaseOperator):
 
     def _tell_of(self, arrivals: Arrivals, context: Context, certificate: dict[str, Any]) -> None:
         """Emit events for what arrived in this run, or in one before that failed: Airflow takes none from those."""
-        if self.asset is None or not (untold := arrivals.untold()):
+        if self.asset is None:
+            return
+        untold = arrivals.untold()
+        if not untold:
+            # Airflow emits an event of each outlet that a task has when it succeeds.
+            self.outlets = [outlet for outlet in self.outlets if outlet != self.asset]
             return
         partitions = sorted({*untold, *certificate["partitions"]})
         told = ("run_id", "collected", "pending", "started_at", "finished_at")
-        extra = {name: certificate[name] for name in told} | {"partitions": partitions}
-        context["outlet_events"][_alias(self.asset)].add(self.asset, extra=extra)
-        of_dates = context["outlet_events"][self.asset]
-        if hasattr(of_dates, "add_partitions"):
-            # An alias takes no partition keys. The asset is an outlet only where something arrived: as one from the
-            # beginning, it would get an event in every run.
-            of_dates.extra = extra
-            of_dates.add_partitions(partitions)
-            self.outlets = [*self.outlets, self.asset]
+        event = context["outlet_events"][self.asset]
+        event.extra = {name: certificate[name] for name in told} | {"partitions": partitions}
+        if hasattr(event, "add_partitions"):
+            event.add_partitions(partitions)
+            # And one without: a DAG that is scheduled on the asset is started by no event that has one.
+            event.partition_keys.add(None)  # type: ignore[arg-type]
         arrivals.told(untold)
 
     def _fail(self, certificate: Certificate, failure: Exception) -> None:
@@ -235,10 +237,6 @@ class CollectConversationsOperator(BaseOperator):
             f"{sum(certificate.failed.values())} conversations could not be collected, or the list could not be read; "
             f"everything else was stored. The first failure: {failure}"
         ) from failure
-
-
-def _alias(asset: Asset) -> AssetAlias:
-    return AssetAlias(f"collected into {asset.uri}")
 
 
 def _require_pyarrow() -> None:
