@@ -11,7 +11,7 @@ from airflow_provider_tavus.api import calls, errors
 from airflow_provider_tavus.testing import Script, TavusBox
 
 GET = calls.get_conversation("c1", verbose=True)
-QUICK = {"read_timeout": 0.3, "connect_timeout": 0.3}
+QUICK = {"read_timeout": 0.3, "connect_timeout": 1.0}
 
 
 @pytest.fixture(autouse=True)
