@@ -141,12 +141,14 @@ class CollectConversationsOperator(BaseOperator):
             _require_pyarrow()
         with permanent_errors_are_not_retried():
             plan, store = self._plan(), self._store()
-            arrivals = Arrivals(store, plan.shard)
+            ti = context["ti"]
+            teller = f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}"
+            arrivals = Arrivals(store, plan.shard, teller=teller)
             certificate, failure = self._run(plan, store, arrivals)
             self.log.info("%s", certificate)
             plain = certificate.as_plain()
             if failure is not None:
-                context["ti"].xcom_push(key="return_value", value=plain)
+                ti.xcom_push(key="return_value", value=plain)
                 self._fail(certificate, failure)
         self._tell_of(arrivals, context, plain)
         if not certificate.complete:
@@ -213,12 +215,11 @@ class CollectConversationsOperator(BaseOperator):
         """Emit events for what arrived in this run, or in one before that failed: Airflow takes none from those."""
         if self.asset is None:
             return
-        untold = arrivals.untold()
-        if not untold:
+        partitions = sorted({*arrivals.untold(), *certificate["partitions"]})
+        if not partitions:
             # Airflow emits an event of each outlet that a task has when it succeeds.
             self.outlets = [outlet for outlet in self.outlets if outlet != self.asset]
             return
-        partitions = sorted({*untold, *certificate["partitions"]})
         told = ("run_id", "collected", "pending", "started_at", "finished_at")
         event = context["outlet_events"][self.asset]
         event.extra = {name: certificate[name] for name in told} | {"partitions": partitions}
@@ -226,7 +227,7 @@ class CollectConversationsOperator(BaseOperator):
             event.add_partitions(partitions)
             # And one without: a DAG that is scheduled on the asset is started by no event that has one.
             event.partition_keys.add(None)  # type: ignore[arg-type]
-        arrivals.told(untold)
+        arrivals.told(partitions)
 
     def _fail(self, certificate: Certificate, failure: Exception) -> None:
         from airflow_provider_tavus.api.errors import TavusError

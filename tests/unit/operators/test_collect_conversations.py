@@ -37,7 +37,10 @@ SAID = "what somebody said 5e1f"
 
 
 class TaskInstance:
-    def __init__(self) -> None:
+    dag_id, task_id, map_index = "archive", "collect", -1
+
+    def __init__(self, run_id: str = "first") -> None:
+        self.run_id = run_id
         self.xcoms: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: Any) -> None:
@@ -191,6 +194,7 @@ def test_an_asset_gets_an_event_only_when_something_arrived(
     tmp_path: Path,
 ) -> None:
     collect(asset=LAKE, outlets=[Asset("file://another")])
+    context["ti"] = TaskInstance("second")
     collect(asset=LAKE, outlets=[Asset("file://another")])
 
     assert [LAKE in operator.outlets for operator in operators] == [True, False]
@@ -232,11 +236,39 @@ def test_what_arrived_in_a_run_that_failed_is_told_of_by_the_next_one_that_does_
     box.remove(ids[2])
     box.stop_troubles()
 
-    assert collect(asset=LAKE)["collected"] == 0
-    collect(asset=LAKE)
+    for run_id in ("second", "third"):
+        context["ti"] = TaskInstance(run_id)
+        assert collect(asset=LAKE)["collected"] == 0
 
     assert [LAKE in operator.outlets for operator in operators[1:]] == [True, False]
     assert context["outlet_events"][LAKE].extra["partitions"] == arrived
+
+
+def test_a_task_that_dies_before_airflow_has_heard_of_the_event_tells_of_it_when_it_is_tried_again(
+    collect: Callable[..., dict[str, Any]],
+    operators: list[CollectConversationsOperator],
+    ids: list[str],
+    context: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    collect(asset=LAKE)
+    context["outlet_events"] = OutletEventAccessors()
+
+    assert collect(asset=LAKE)["collected"] == 0
+
+    assert LAKE in operators[-1].outlets
+    assert context["outlet_events"][LAKE].extra["partitions"] == dates(tmp_path)
+
+
+def test_notes_of_arrivals_do_not_add_up(
+    collect: Callable[..., dict[str, Any]], box: TavusBox, context: dict[str, Any], tmp_path: Path
+) -> None:
+    for day in range(4):
+        context["ti"] = TaskInstance(f"run {day}")
+        box.add(Script.finished(), created_at=time.time() - 86_400 * (9 - day))
+        collect(asset=LAKE, sweep_interval=0)
+
+    assert len(list((tmp_path / "lake" / "_untold").iterdir())) == 1
 
 
 def test_what_is_left_out_and_redacted_is_in_no_byte_of_the_destination(
