@@ -86,7 +86,7 @@ class CollectionRun:
         self._run_id = uuid.uuid4().hex[:12]
         self._index = Index(plan.shard, now=self._started_at)
         self._ledger = Ledger(store, run_id=self._run_id, shard=plan.shard, clock=clock)
-        self._writer: asyncio.Future[Writer | WriterProcess] | None = None
+        self._writer: asyncio.Task[Writer | WriterProcess] | None = None
         self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
         self._crawled: Crawled | None = None
         self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=2 * STORED_AT_A_TIME)
@@ -143,7 +143,7 @@ class CollectionRun:
 
         if self._writer is None and self._index.has_due(MUCH_TO_STORE):
             # The process that stores takes a while to start, and nobody waits for it while the list is read.
-            self._storing_writer()
+            self._start_writer()
         return await self._client.send(list_conversations(limit=ROWS_ASKED_FOR, page=number))
 
     def _swept(self) -> bool:
@@ -199,31 +199,36 @@ class CollectionRun:
 
     async def _store_raw(self, batch: list[ToStore]) -> None:
         if batch:
-            writer = await self._storing_writer()
+            writer = await self._ready_writer()
             hashes = await asyncio.to_thread(writer.take, [each.collected for each in batch])
             self._copies.store([each.collected.body for each in batch])
             entries = [replace(each.entry, sha256=sha256) for each, sha256 in zip(batch, hashes, strict=True)]
             self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
             self._unfinished |= {each.collected.partition for each in batch}
 
-    def _storing_writer(self) -> asyncio.Future[Writer | WriterProcess]:
-        """Return the run's writer, which is made on the first call."""
+    async def _ready_writer(self) -> Writer | WriterProcess:
+        # Whoever waits for it may be cancelled; it is closed at the end all the same.
+        return await asyncio.shield(self._start_writer())
+
+    def _start_writer(self) -> asyncio.Task[Writer | WriterProcess]:
+        """Begin to make the run's writer, unless that was done."""
         if self._writer is None:
-            self._writer = asyncio.ensure_future(asyncio.to_thread(self._make_writer))
+            much = self._index.has_due(MUCH_TO_STORE)
+            self._writer = asyncio.create_task(asyncio.to_thread(self._make_writer, much))
         return self._writer
 
-    def _make_writer(self) -> Writer | WriterProcess:
+    def _make_writer(self, much: bool) -> Writer | WriterProcess:
         plan = self._plan
         settings: dict[str, Any] = {"shard": plan.shard, "formats": plan.formats, "renderings": plan.renderings}
         # Only a local folder takes objects faster than one interpreter makes them.
-        if self._store.is_local and type(self._store) is Store and self._index.has_due(MUCH_TO_STORE):
+        if much and self._store.is_local and type(self._store) is Store:
             with suppress(OSError):
                 return WriterProcess(self._store, **settings)
         return Writer(self._store, **settings)
 
     async def _finish(self, partition: str) -> None:
         if partition in self._unfinished:
-            writer = await self._storing_writer()
+            writer = await self._ready_writer()
             await asyncio.to_thread(self._on_arrival, partition)
             self._partitions |= await asyncio.to_thread(writer.finish, partition)
             self._index.partition_is_finished(partition)
@@ -269,7 +274,7 @@ class CollectionRun:
         for conversation_id, partition in forgotten:
             known = [partition] if partition else None
             for each in await asyncio.to_thread(partitions_with, self._store, conversation_id, known):
-                writer = await self._storing_writer()
+                writer = await self._ready_writer()
                 await asyncio.to_thread(writer.remove, each, conversation_id)
                 self._partitions.add(each)
             self._index.settle_unchanged(conversation_id, None, None)

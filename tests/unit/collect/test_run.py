@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, drawn_
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from subprocess import Popen
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -372,6 +374,30 @@ def test_much_is_stored_by_a_process_of_its_own_in_the_same_bytes(
 
     assert started
     assert collecting.objects(tmp_path / "there") == collecting.objects(tmp_path / "here")
+
+
+def test_a_run_that_breaks_off_while_its_process_starts_leaves_none_behind(
+    box: TavusBox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(box, 40)
+    started: list[Popen[bytes]] = []
+
+    class Noticed(WriterProcess):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            started.append(self._process)
+
+    async def break_off(_: run.CollectionRun) -> None:
+        await asyncio.sleep(0.05)
+        raise Crash
+
+    monkeypatch.setattr(run, "MUCH_TO_STORE", 0)
+    monkeypatch.setattr(run, "WriterProcess", Noticed)
+    monkeypatch.setattr(run.CollectionRun, "_report", break_off)
+    with pytest.raises(Crash):
+        collect(box, Store(LocalFileSystem(), str(root)))
+
+    assert [process.returncode for process in started] == [0]
 
 
 def test_shards_share_the_work_and_write_no_object_twice(box: TavusBox, root: Path) -> None:
