@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.arrivals import Arrivals
     from airflow_provider_tavus.collect.certificate import Certificate
     from airflow_provider_tavus.collect.copies import Copies
+    from airflow_provider_tavus.collect.layout import Shard
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.store import Store
 
@@ -135,22 +136,19 @@ class CollectConversationsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the certificate."""
-        from airflow_provider_tavus.collect.arrivals import Arrivals
-
         if "parquet" in self.formats:
             _require_pyarrow()
         with permanent_errors_are_not_retried():
             plan, store = self._plan(), self._store()
-            ti = context["ti"]
-            teller = f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}"
-            arrivals = Arrivals(store, plan.shard, teller=teller)
+            arrivals = self._arrivals(store, plan.shard, context) if self.asset is not None else None
             certificate, failure = self._run(plan, store, arrivals)
             self.log.info("%s", certificate)
             plain = certificate.as_plain()
             if failure is not None:
-                ti.xcom_push(key="return_value", value=plain)
+                context["ti"].xcom_push(key="return_value", value=plain)
                 self._fail(certificate, failure)
-        self._tell_of(arrivals, context, plain)
+        if arrivals is not None:
+            self._tell_of(arrivals, context, plain)
         if not certificate.complete:
             self.log.warning("The list of conversations could not be read reliably; the next run reads all of it.")
         return plain
@@ -184,7 +182,14 @@ class CollectConversationsOperator(BaseOperator):
 
         return Store.at(ObjectStoragePath(self.destination))
 
-    def _run(self, plan: Plan, store: Store, arrivals: Arrivals) -> tuple[Certificate, Exception | None]:
+    @staticmethod
+    def _arrivals(store: Store, shard: Shard, context: Context) -> Arrivals:
+        from airflow_provider_tavus.collect.arrivals import Arrivals
+
+        ti = context["ti"]
+        return Arrivals(store, shard, teller=f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}")
+
+    def _run(self, plan: Plan, store: Store, arrivals: Arrivals | None) -> tuple[Certificate, Exception | None]:
         import asyncio
 
         from airflow_provider_tavus.collect.run import CollectionRun
@@ -193,7 +198,7 @@ class CollectConversationsOperator(BaseOperator):
         client = make_async_client(TavusHook(self.tavus_conn_id).settings)
 
         def note(partition: str) -> None:
-            if self.asset is not None:
+            if arrivals is not None:
                 arrivals.note(partition)
 
         async def run(copies: Copies) -> tuple[Certificate, Exception | None]:
@@ -213,8 +218,7 @@ class CollectConversationsOperator(BaseOperator):
 
     def _tell_of(self, arrivals: Arrivals, context: Context, certificate: dict[str, Any]) -> None:
         """Emit events for what arrived in this run, or in one before that failed: Airflow takes none from those."""
-        if self.asset is None:
-            return
+        assert self.asset is not None
         partitions = sorted({*arrivals.untold(), *certificate["partitions"]})
         if not partitions:
             # Airflow emits an event of each outlet that a task has when it succeeds.
