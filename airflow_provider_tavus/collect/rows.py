@@ -138,12 +138,9 @@ def turn_rows(conversation: Conversation) -> list[TurnRow] | None:
             row.timestamp = moment(transcript[index]["timestamp"])
     if not set().union(*(turn for turn in transcript if isinstance(turn, dict))) <= _TURN_FIELDS:
         for row, turn in zip(rows, transcript, strict=True):
-            row.extra = _beyond(turn)
+            if isinstance(turn, dict):
+                row.extra = {name: turn[name] for name in turn if name not in _TURN_FIELDS} or None
     return rows
-
-
-def _beyond(turn: Any) -> dict[str, Any] | None:
-    return {name: turn[name] for name in turn if name not in _TURN_FIELDS} or None if isinstance(turn, dict) else None
 
 
 def _turn(turn: Any) -> TurnRow:

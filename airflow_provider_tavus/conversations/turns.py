@@ -67,7 +67,7 @@ def is_spoken(turn: Turn) -> bool:
     role, content = turn.role, turn.content
     if role is None or role in NOT_SPOKEN:
         return False
-    return not (content.isspace() or not content) if isinstance(content, str) else content is not None
+    return (content != "" and not content.isspace()) if isinstance(content, str) else content is not None
 
 
 def starts(turns: Sequence[Turn]) -> list[float | None]:
