@@ -141,9 +141,7 @@ class CollectionRun:
     async def _read_page(self, number: int) -> ConversationPage:
         from airflow_provider_tavus.api.calls import list_conversations
 
-        if self._writer is None and self._index.has_due(MUCH_TO_STORE):
-            # The process that stores takes a while to start, and nobody waits for it while the list is read.
-            self._start_writer()
+        self._start_process_if_it_pays()
         return await self._client.send(list_conversations(limit=ROWS_ASKED_FOR, page=number))
 
     def _swept(self) -> bool:
@@ -165,6 +163,7 @@ class CollectionRun:
                 await asyncio.wait([listing, read_once], return_when=asyncio.FIRST_COMPLETED)
                 read_once.cancel()
                 self._index.mark_open_ones()
+                self._start_process_if_it_pays()
                 await self._reader.read_all(listing, store_anyway=store_anyway)
                 await self._to_store.put(None)
                 await storing
@@ -206,18 +205,18 @@ class CollectionRun:
             self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
             self._unfinished |= {each.collected.partition for each in batch}
 
+    def _start_process_if_it_pays(self) -> None:
+        # It takes a while, in which the list is read.
+        if self._writer is None and self._index.has_due(MUCH_TO_STORE):
+            self._writer = asyncio.create_task(asyncio.to_thread(self._make_writer, much=True))
+
     async def _ready_writer(self) -> Writer | WriterProcess:
-        # Whoever waits for it may be cancelled; it is closed at the end all the same.
-        return await asyncio.shield(self._start_writer())
-
-    def _start_writer(self) -> asyncio.Task[Writer | WriterProcess]:
-        """Begin to make the run's writer, unless that was done."""
         if self._writer is None:
-            much = self._index.has_due(MUCH_TO_STORE)
-            self._writer = asyncio.create_task(asyncio.to_thread(self._make_writer, much))
-        return self._writer
+            self._writer = asyncio.create_task(asyncio.to_thread(self._make_writer, much=False))
+        # Whoever waits for it may be cancelled; it is closed at the end all the same.
+        return await asyncio.shield(self._writer)
 
-    def _make_writer(self, much: bool) -> Writer | WriterProcess:
+    def _make_writer(self, *, much: bool) -> Writer | WriterProcess:
         plan = self._plan
         settings: dict[str, Any] = {"shard": plan.shard, "formats": plan.formats, "renderings": plan.renderings}
         # Only a local folder takes objects faster than one interpreter makes them.

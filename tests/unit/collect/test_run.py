@@ -368,12 +368,15 @@ def test_much_is_stored_by_a_process_of_its_own_in_the_same_bytes(
             started.append(True)
             super().__init__(*arguments, **settings)
 
-    monkeypatch.setattr(run, "MUCH_TO_STORE", 0)
     monkeypatch.setattr(run, "WriterProcess", Noticed)
-    collect(box, Store(LocalFileSystem(), str(tmp_path / "there")))
+    monkeypatch.setattr(run, "MUCH_TO_STORE", 46)
+    collect(box, Store(LocalFileSystem(), str(tmp_path / "few")))
+    assert not started
 
+    monkeypatch.setattr(run, "MUCH_TO_STORE", 45)
+    collect(box, Store(LocalFileSystem(), str(tmp_path / "many")))
     assert started
-    assert collecting.objects(tmp_path / "there") == collecting.objects(tmp_path / "here")
+    assert collecting.objects(tmp_path / "many") == collecting.objects(tmp_path / "here")
 
 
 def test_a_run_that_breaks_off_while_its_process_starts_leaves_none_behind(
