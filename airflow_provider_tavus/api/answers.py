@@ -56,7 +56,7 @@ def read_answer(call: Call[T], answer: Answer) -> T:
     if not 200 <= answer.status < 300:
         raise _error(call, answer)
     try:
-        return call.parse(read_json(answer.body) if answer.body.strip() else None)
+        return call.parse(call.read(answer.body) if answer.body.strip() else None)
     except ValueError as reason:
         # The reason's own words can quote the body; its class and the size say enough.
         raise errors.UnreadableAnswerError(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_tavus.api.ids import checked_conversation_id
+from airflow_provider_tavus.api.json_text import read_json
 from airflow_provider_tavus.api.models import Conversation, ConversationPage
+from airflow_provider_tavus.api.outline import read_outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +29,7 @@ class Call(Generic[T]):
     :param body: what is sent as JSON, if anything is; kept out of the repr because it can hold secrets.
     :param conversation_id: the conversation that the call is about, for errors.
     :param repeatable: whether it may be sent again when it is not known whether it arrived.
+    :param read: returns the JSON that a body holds, as far as ``parse`` needs it; raises ValueError if it holds none.
     """
 
     method: str
@@ -36,6 +39,7 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     conversation_id: str | None = None
     repeatable: bool = True
+    read: Callable[[bytes], Any] = read_json
 
     def __str__(self) -> str:
         """Say which call it is, as an error or a log line names it."""
@@ -50,6 +54,20 @@ def get_conversation(conversation_id: str, *, verbose: bool = False) -> Call[Con
     :param verbose: with its events; only there are the transcript, the shutdown reason and the analysis.
     :raises InvalidArgumentError: if this cannot be an id.
     """
+    return _get(conversation_id, read_json, verbose=verbose)
+
+
+def look_at_conversation(conversation_id: str) -> Call[Conversation]:
+    """
+    Read one conversation with its events, but without what was said in it: what a verdict on it needs.
+
+    :param conversation_id: which one.
+    :raises InvalidArgumentError: if this cannot be an id.
+    """
+    return _get(conversation_id, read_outline, verbose=True)
+
+
+def _get(conversation_id: str, read: Callable[[bytes], Any], *, verbose: bool) -> Call[Conversation]:
     return Call(
         "GET",
         f"/v2/conversations/{quote(checked_conversation_id(conversation_id), safe='')}",
@@ -57,6 +75,7 @@ def get_conversation(conversation_id: str, *, verbose: bool = False) -> Call[Con
         # The text "true": Python's True would go out as "True", which is not documented to work.
         query={"verbose": "true"} if verbose else {},
         conversation_id=conversation_id,
+        read=read,
     )
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 
+DIGITS_BEYOND_ALL_DOUBLES = 310
+"""An integer of more than so many characters is larger than any double, or has zeros in front and is no JSON."""
+
 
 def read_json(body: bytes) -> Any:
     r"""
@@ -34,7 +37,12 @@ def _read(body: bytes) -> Any:
 
 
 def _as_python_reads_it(body: bytes) -> Any:
-    return json.loads(body.decode("utf-8", "replace"), parse_constant=lambda _: None)
+    return json.loads(body.decode("utf-8", "replace"), parse_constant=lambda _: None, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | None:
+    # Python refuses to read more digits than these, for the time that it takes.
+    return int(digits) if len(digits) <= DIGITS_BEYOND_ALL_DOUBLES else None
 
 
 _MAY_BE_UNSTORABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")

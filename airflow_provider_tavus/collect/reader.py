@@ -136,11 +136,10 @@ class Reader:
             await self._hand_over(AllRead(partition))
 
     async def _read(self, due: Due, store_anyway: bool) -> ToStore | None:
-        from airflow_provider_tavus.api.calls import get_conversation
+        from airflow_provider_tavus.api.calls import look_at_conversation
 
         try:
-            call = get_conversation(due.conversation_id, verbose=True)
-            conversation, body = await self._client.send_and_keep(call)
+            conversation, body = await self._client.send_and_keep(look_at_conversation(due.conversation_id))
         except InvalidArgumentError:
             self._settle(due, entry_of_what_is_gone(due, UNUSABLE_ID, now=self._clock()))
         except UnknownConversationError:

@@ -138,7 +138,7 @@ class WaitsForConversations:
         for conversation_id in wait.undecided:
             try:
                 # Not repeated here: the wait itself comes back, after its interval.
-                conversation = hook.send(calls.get_conversation(conversation_id, verbose=True), repeat=False)
+                conversation = hook.send(calls.look_at_conversation(conversation_id), repeat=False)
             except TavusError as error:
                 news = wait.missed(conversation_id, error)
             else:

@@ -461,7 +461,7 @@ class SharedPoll:
         news: Conversation | TavusError
         try:
             # Not repeated here: the waits themselves come back, after their intervals.
-            news = await self._client.send(calls.get_conversation(watched.conversation_id, verbose=True), repeat=False)
+            news = await self._client.send(calls.look_at_conversation(watched.conversation_id), repeat=False)
             self._brake.release()
             self._learn(watched, news)
         except AuthenticationError as error:
