@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SOURCES := airflow_provider_tavus dev tests $(patsubst %/,%,$(dir $(firstword $(wildcard example_dags/*.py)) \
 	$(firstword $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup demo demo-stop databases s3 test proofs scale lint matrix benchmark package constraints clean
+.PHONY: help setup demo demo-stop databases s3 test long proofs scale lint matrix benchmark package constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ s3: setup ## the tests of collecting into a bucket, on a real S3 server, with Ai
 	@.matrix/s3/bin/python -m pytest -n 0 tests/unit/collect/test_s3.py $(PYTEST_ARGS)
 
 test: setup ## unit, contract and system tests on the newest Airflow; PYTEST_ARGS="-k …" is passed on (-n 0: one by one)
-	@$(BIN)/python -m pytest -n auto -m "not alone" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto -m "not (long or alone)" $(PYTEST_ARGS)
+
+long: setup ## the tests that take longer: processes and parts of Airflow that die wherever they are, and the like
+	@$(BIN)/python -m pytest -n auto -m "long and not alone" $(PYTEST_ARGS)
 
 proofs: setup ## the tests that take many minutes each, one by one: 500 conversations that start DAGs, and the like
 	@# Each file in a run of its own: the Airflow of one would be in the next one's way.

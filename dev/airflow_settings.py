@@ -85,8 +85,8 @@ def _airflow_3(ports: Mapping[str, int]) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
-        # A file that changes is parsed at once; parsing the others again and again would take half a core.
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+        # A file that changes is parsed at once; parsing the others again and again would take a part of a core.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "900",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         # The supervisor of a task that deferred notices its end this late. Airflow 3.0 fails the task if the
         # trigger has fired before that.
@@ -98,7 +98,7 @@ def _airflow_2(ports: Mapping[str, int]) -> dict[str, str]:
     return {
         "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
         "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
-        "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "60",
+        "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "900",
         "AIRFLOW__WEBSERVER__BASE_URL": f"http://127.0.0.1:{ports['web']}",
         "AIRFLOW__WEBSERVER__SECRET_KEY": secrets.token_hex(),
         "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",

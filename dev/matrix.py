@@ -3,7 +3,7 @@ Runs the tests on every supported Airflow and every Python at hand: `make matrix
 
 Each older Airflow is tried on the oldest Python at hand, and each further Python with the newest Airflow: what
 breaks on one Airflow and one Python alone has not been seen yet, and the whole table would take an hour more.
-Left out are tests marked `long`, which `make test` runs on the newest Airflow.
+Left out are tests marked `long`, which `make long` runs on the newest Airflow.
 """
 
 from __future__ import annotations
