@@ -7,9 +7,10 @@ What collecting an archive costs: ours beside a bare loop, the practical limit, 
     python benchmarks/collect.py --rounds 5                the best of five rounds, for machines that do other work
 
 Each contender runs in a process of its own against a server that does nothing but send bytes. Ours stores raw
-objects, JSON Lines and ledger; the bare loop stores nothing; the others store what they store. Then ours runs a
-second time, with nothing new. Times are of noisy machines: compare the rows of one run. CPU seconds and memory are
-with those of the processes that a contender starts.
+objects, JSON Lines and ledger; the bare loop stores nothing, or the objects and turns without any care: no ledger, no
+second look at the list, nothing odd in a body. The others store what they store. Then ours runs a second time, with
+nothing new. Times are of noisy machines: compare the rows of one run. CPU seconds and memory are with those of the
+processes that a contender starts.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ async def serve(conversations: int, turns: int, latency: float) -> None:
 # The contenders. Each reads everything, and returns how many conversations that were.
 
 
-def bare_loop(address: str, folder: Path) -> dict[str, float]:
+def bare_loop(address: str, folder: Path, take: Callable[[str, bytes], None] = lambda *_: None) -> dict[str, float]:
     import aiohttp
 
     async def read() -> int:
@@ -143,14 +144,55 @@ def bare_loop(address: str, folder: Path) -> dict[str, float]:
             async def work() -> None:
                 nonlocal done
                 while waiting:
-                    async with session.get(f"/v2/conversations/{waiting.pop()}?verbose=true") as answer:
-                        await answer.read()
+                    each = waiting.pop()
+                    async with session.get(f"/v2/conversations/{each}?verbose=true") as answer:
+                        take(each, await answer.read())
                         done += 1
 
             await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
         return done
 
     return {"conversations": asyncio.run(read())}
+
+
+def bare_loop_that_stores(address: str, folder: Path) -> dict[str, float]:
+    """The bare loop, with another process that stores: the practical limit of what is stored as well."""
+    from concurrent.futures import Future, ProcessPoolExecutor
+
+    batch: list[tuple[str, bytes]] = []
+    batches: list[Future[None]] = []
+    with ProcessPoolExecutor(1) as elsewhere:
+
+        def store() -> None:
+            batches.append(elsewhere.submit(store_without_care, folder / "bare", batch[:]))
+            batch.clear()
+
+        def take(conversation: str, body: bytes) -> None:
+            batch.append((conversation, body))
+            if len(batch) == STORED_AT_A_TIME:
+                store()
+
+        told = bare_loop(address, folder, take)
+        store()
+        for each in batches:
+            each.result()
+    return told
+
+
+STORED_AT_A_TIME = 128
+
+
+def store_without_care(folder: Path, batch: list[tuple[str, bytes]]) -> None:
+    """Write the objects of some conversations, and a line for each turn of them."""
+    import msgspec
+
+    folder.mkdir(exist_ok=True)
+    with (folder / "turns.jsonl").open("ab") as lines:
+        for conversation, body in batch:
+            (folder / f"{conversation}.json").write_bytes(body)
+            transcript = msgspec.json.decode(body)["events"][-1]["properties"]["transcript"]
+            turns = [{"conversation_id": conversation, "turn_index": at, **turn} for at, turn in enumerate(transcript)]
+            lines.write(msgspec.json.Encoder().encode_lines(turns))
 
 
 def ours(address: str, folder: Path) -> dict[str, float]:
@@ -317,6 +359,7 @@ def airbyte_source(address: str, folder: Path) -> dict[str, float]:
 
 CONTENDERS: dict[str, Callable[[str, Path], dict[str, float]]] = {
     "bare loop": bare_loop,
+    "bare, stored": bare_loop_that_stores,
     "ours": ours,
     "ours again": ours,
     "session": session_loop,
@@ -328,6 +371,7 @@ CONTENDERS: dict[str, Callable[[str, Path], dict[str, float]]] = {
 OURS = ["airflow_provider_tavus.collect.run", "airflow_provider_tavus.api.async_client"]
 IMPORTED_ONCE = {
     "bare loop": ["aiohttp"],
+    "bare, stored": ["aiohttp", "msgspec"],
     "ours": OURS,
     "ours again": OURS,
     "session": ["requests"],
@@ -410,7 +454,7 @@ def main() -> None:
         print(json.dumps(measured(*asked.child)))
         return
     print(f"{asked.conversations} conversations of {asked.turns} turns, {asked.latency * 1000:g} ms of latency")
-    print(" " * 12 + "".join(f"{title:>12}" for title in ("read", "a second", "of bare", "CPU s", "MiB", "requests")))
+    print(" " * 13 + "".join(f"{title:>12}" for title in ("read", "a second", "of bare", "CPU s", "MiB", "requests")))
     best: dict[str, dict[str, float]] = {}
     for contender, told in rows(asked):
         if contender not in best or told["seconds"] < best[contender]["seconds"]:
@@ -427,7 +471,7 @@ def line(contender: str, told: dict[str, float], bare: dict[str, float] | None) 
     share = f"{rate * bare['seconds'] / bare['conversations']:>12.2f}" if bare else " " * 12
     requests = f"{told['requests']:>12.0f}" if "requests" in told else ""
     cost = f"{told['cpu']:>12.2f}{told['memory']:>12.0f}"
-    return f"{contender:12}{told['conversations']:>12.0f}{rate:>12.0f}{share}{cost}{requests}"
+    return f"{contender:13}{told['conversations']:>12.0f}{rate:>12.0f}{share}{cost}{requests}"
 
 
 if __name__ == "__main__":
