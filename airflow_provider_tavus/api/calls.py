@@ -59,7 +59,7 @@ def get_conversation(conversation_id: str, *, verbose: bool = False) -> Call[Con
 
 def look_at_conversation(conversation_id: str) -> Call[Conversation]:
     """
-    Read one conversation with its events, but without what was said in it: what a verdict on it needs.
+    Read what a verdict on a conversation needs: its status, its times, and its events without what was said or seen.
 
     :param conversation_id: which one.
     :raises InvalidArgumentError: if this cannot be an id.
