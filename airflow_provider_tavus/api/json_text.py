@@ -41,7 +41,7 @@ def _as_python_reads_it(body: bytes) -> Any:
 
 
 def _integer(digits: str) -> int | None:
-    # Python refuses to read more digits than these, for the time that it takes.
+    # Of some thousands of digits Python would refuse to make an integer at all, and the whole body would be lost.
     return int(digits) if len(digits) <= DIGITS_BEYOND_ALL_DOUBLES else None
 
 

@@ -26,6 +26,15 @@ def test_a_conversation_is_read_with_its_events(send: Any) -> None:
     assert {event.event_type for event in conversation.events} >= {"application.transcription_ready"}
 
 
+def test_a_look_passes_over_what_was_said(send: Any) -> None:
+    whole, look = send(calls.get_conversation("c1", verbose=True)), send(calls.look_at_conversation("c1"))
+
+    ready = [event.event_type for event in whole.events].index("application.transcription_ready")
+    assert [event.event_type for event in look.events] == [event.event_type for event in whole.events]
+    assert whole.events[ready].properties["transcript"]
+    assert not look.events[ready].properties
+
+
 def test_without_verbose_there_are_no_events(send: Any, box: TavusBox) -> None:
     assert send(calls.get_conversation("c1")).events is None
     assert box.requests[-1].query == {}

@@ -89,6 +89,17 @@ def test_it_reads_what_the_whole_can_be_read_of(place: bytes, odd: bytes) -> Non
     assert verdict(read_outline(body), 1e10) == verdict(read_json(body), 1e10)
 
 
+@pytest.mark.parametrize("around", [b'{"other": %s}', b'{"events": [{"properties": %s}]}'])
+@given(odd=st.text(alphabet='{}[]":,\\u019eE.-+naltrufs \ud7ff').map(str.encode) | st.binary(max_size=8))
+def test_of_what_it_reads_the_whole_can_be_read(around: bytes, odd: bytes) -> None:
+    """Whoever judges by it stores the body, and makes rows of it somewhere else."""
+    try:
+        read_outline(around % odd)
+    except ValueError:
+        return
+    read_json(around % odd)
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b'{"conversation_id": "c1", "other": "\\q"}', b"[" * 100_000])
 def test_what_is_no_json_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"Expecting|escape|nested too deeply"):
