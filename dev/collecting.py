@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_tavus.collect.certificate import Certificate
+    from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.testing import TavusBox
 
 GRACE = 600.0
@@ -88,14 +89,18 @@ def plan(**changes: Any) -> Plan:
     return Plan(wanted=wanted, **changes)
 
 
-def collect(box: TavusBox, root: Path | Store, *, retries: int = 1, **changes: Any) -> Certificate:
+def collect(
+    box: TavusBox, root: Path | Store, *, retries: int = 1, copies: Copies | None = None, **changes: Any
+) -> Certificate:
     """Run one collection to its end, and hold its certificate to its sums."""
     store = root if isinstance(root, Store) else InterruptedStore(root)
     settings = ClientSettings(api_key=box.api_key, base_url=box.base_url, retries=retries)
 
     async def run() -> Certificate:
         async with AsyncTavusClient(settings) as client:
-            running = CollectionRun(client=client, store=store, plan=plan(**changes), clock=box.clock.now)
+            running = CollectionRun(
+                client=client, store=store, copies=copies, plan=plan(**changes), clock=box.clock.now
+            )
             certificate = await running.run()
             assert (running.failure is None) == (not certificate.failed and certificate.list_reading is not None)
             return certificate

@@ -91,6 +91,8 @@ class CollectionRun:
         self._crawled: Crawled | None = None
         self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=2 * STORED_AT_A_TIME)
         self._reader = Reader(client, self._index, plan, clock=clock, hand_over=self._to_store.put)
+        self._stored: list[tuple[ToStore, str]] = []
+        """What was stored last and is not noted yet, with the hashes of its bytes."""
         self._unfinished: set[str] = set()
         self._partitions: set[str] = set()
 
@@ -199,11 +201,22 @@ class CollectionRun:
     async def _store_raw(self, batch: list[ToStore]) -> None:
         if batch:
             writer = await self._ready_writer()
-            hashes = await asyncio.to_thread(writer.take, [each.collected for each in batch])
-            self._copies.store([each.collected.body for each in batch])
-            entries = [replace(each.entry, sha256=sha256) for each, sha256 in zip(batch, hashes, strict=True)]
-            self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
+            storing = asyncio.get_running_loop().run_in_executor(None, writer.take, [each.collected for each in batch])
+            try:
+                # The writer need not wait for that.
+                self._settle_stored()
+            finally:
+                hashes = await storing
+            self._stored = list(zip(batch, hashes, strict=True))
             self._unfinished |= {each.collected.partition for each in batch}
+
+    def _settle_stored(self) -> None:
+        """Note in the index what was stored last."""
+        stored, self._stored = self._stored, []
+        if stored:
+            self._copies.store([each.collected.body for each, _ in stored])
+            entries = [replace(each.entry, sha256=sha256) for each, sha256 in stored]
+            self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
 
     def _start_process_if_it_pays(self) -> None:
         # It takes a while, in which the list is read.
@@ -227,6 +240,7 @@ class CollectionRun:
 
     async def _finish(self, partition: str) -> None:
         if partition in self._unfinished:
+            self._settle_stored()
             writer = await self._ready_writer()
             await asyncio.to_thread(self._on_arrival, partition)
             self._partitions |= await asyncio.to_thread(writer.finish, partition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_tavus.collect import ledger, run
+from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.collect.ledger import ShardCountError, UnreadableLedgerError
 from airflow_provider_tavus.collect.store import Store
@@ -22,7 +24,7 @@ from airflow_provider_tavus.conversations.privacy import Privacy
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, drawn_script, events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from subprocess import Popen
 
@@ -377,6 +379,60 @@ def test_much_is_stored_by_a_process_of_its_own_in_the_same_bytes(
     collect(box, Store(LocalFileSystem(), str(tmp_path / "many")))
     assert started
     assert collecting.objects(tmp_path / "many") == collecting.objects(tmp_path / "here")
+
+
+class StoreThatTells(Store):
+    """A local folder that tells of each raw object right before it is written."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(LocalFileSystem(), str(root))
+        self.raw_objects = 0
+        self.changed = threading.Condition()
+
+    def write(self, name: str, content: bytes) -> None:
+        if name.startswith("raw/"):
+            with self.changed:
+                self.raw_objects += 1
+                self.changed.notify_all()
+        super().write(name, content)
+
+    def begins_another_than(self, count: int) -> bool:
+        with self.changed:
+            return self.changed.wait_for(lambda: self.raw_objects > count, timeout=20)
+
+
+def test_storing_goes_on_while_what_was_stored_is_noted(
+    box: TavusBox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(box, 4)
+    store = StoreThatTells(root)
+    noted: list[bytes] = []
+
+    class Copies(NoCopies):
+        def store(self, bodies: Sequence[bytes]) -> None:
+            noted.extend(bodies)
+            assert len(noted) == 4 or store.begins_another_than(len(noted))
+
+    monkeypatch.setattr(run, "STORED_AT_A_TIME", 1)
+    collect(box, store, copies=Copies())
+
+    assert len(noted) == len(collecting.raw(root)) == 4
+
+
+def test_what_could_not_be_noted_is_collected_again(box: TavusBox, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = add(box, 4)
+
+    class Broken(NoCopies):
+        def store(self, bodies: Sequence[bytes]) -> None:
+            raise Crash
+
+    monkeypatch.setattr(run, "STORED_AT_A_TIME", 1)
+    with pytest.raises(Crash):
+        collect(box, root, copies=Broken())
+    assert not (root / "_ledger").exists()
+
+    assert collect(box, root).collected == len(ids)
+    collecting.tables_are_those_of_the_raw_objects(root)
 
 
 def test_a_run_that_breaks_off_while_its_process_starts_leaves_none_behind(
