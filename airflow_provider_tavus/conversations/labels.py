@@ -11,7 +11,8 @@ class Labels:
     """
     What tells one kind of conversation from another.
 
-    As a filter, None lets everything pass, and the name is a pattern with ``*`` and ``?``.
+    As a filter, None lets everything pass, and the name is a pattern with ``*`` and ``?``. Brackets are what they
+    are: the names that we give have some.
     """
 
     conversation_name: str | None = None
@@ -21,7 +22,11 @@ class Labels:
     def fit(self, labels: Labels) -> bool:
         """Say whether a conversation with these labels passes this filter."""
         return (
-            (self.conversation_name is None or fnmatchcase(labels.conversation_name or "", self.conversation_name))
+            (self.conversation_name is None or _matches(labels.conversation_name or "", self.conversation_name))
             and self.pal_id in {None, labels.pal_id}
             and self.face_id in {None, labels.face_id}
         )
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
