@@ -116,7 +116,8 @@ def judge(
     :param waiting_since: epoch seconds; where Tavus does not tell when the conversation ended, the grace
         period counts from here.
     """
-    there = {event.event_type for event in conversation.events or ()}
+    # An event without a type is none that could be wanted, nor one that says another will not come.
+    there = {event.event_type for event in conversation.events or ()} - {None}
     missing = tuple(event_type for event_type in wait_for if event_type not in there)
     ended = events.has_ended(conversation)
     # Where no shutdown is told, the last change is the next best; the creation may lie hours before the end. Never

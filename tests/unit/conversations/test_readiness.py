@@ -114,6 +114,12 @@ def test_what_tavus_reports_as_unavailable_is_not_waited_for() -> None:
     assert verdict(SHUTDOWN, unavailable, wait_for=[PERCEPTION, "application.recording_ready"]).state == "waiting"
 
 
+@pytest.mark.parametrize("untyped", [{}, {"event_type": None}, {"event_type": 7}, {"timestamp": "2026-04-29T03:47:00Z"}])
+def test_an_event_without_a_type_does_not_report_anything_as_unavailable(untyped: Any) -> None:
+    assert verdict(SHUTDOWN, untyped).state == "waiting"
+    assert verdict(SHUTDOWN, untyped, TRANSCRIPT).state == "ready"
+
+
 def test_a_verdict_survives_plain_json_and_says_itself_in_a_sentence() -> None:
     never = verdict(SHUTDOWN, now=END + 600)
 
