@@ -57,6 +57,7 @@ def entry_of(conversation: Conversation, due: Due, wanted: Wanted, *, now: float
         grace_period=wanted.grace_period,
         now=now,
         waiting_since=since,
+        went_on_at=_may_have_gone_on_until(known),
     )
     over = has_ended(conversation)
     ended_at = as_epoch(verdict.ended_at) if over and verdict.ended_at else None
@@ -95,6 +96,13 @@ def entry_of_what_is_gone(due: Due, reason: str, *, now: float) -> Entry:
         updated_at=_latest(due.row.updated_at if due.row else None, known.updated_at if known else None),
         listed=due.row is not None,
     )
+
+
+def _may_have_gone_on_until(known: Entry | None) -> float | None:
+    if known is None:
+        return None
+    # When a pending one was last seen going on is not kept, only when it was first found over.
+    return {"active": known.at, "pending": known.since}.get(known.state)
 
 
 def _partition(conversation: Conversation, due: Due) -> str:

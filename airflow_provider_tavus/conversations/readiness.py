@@ -103,6 +103,7 @@ def judge(
     grace_period: float,
     now: float,
     waiting_since: float,
+    went_on_at: float | None = None,
 ) -> Verdict:
     """
     Judge one conversation, read with ``verbose=true``.
@@ -113,24 +114,24 @@ def judge(
     :param wait_for: the event types that are wanted; empty to wait for the end alone.
     :param grace_period: seconds after the conversation's end in which events may still come.
     :param now: epoch seconds.
-    :param waiting_since: epoch seconds; where Tavus does not tell when the conversation ended, the grace
-        period counts from here.
+    :param waiting_since: epoch seconds; where Tavus tells neither when the conversation ended nor when anything
+        happened in it, the grace period counts from here.
+    :param went_on_at: epoch seconds at which the conversation was last seen going on: where no shutdown is told, the
+        grace period counts from no earlier moment.
     """
     # An event without a type is none that could be wanted, nor one that says another will not come.
     there = {event.event_type for event in conversation.events or ()} - {None}
     missing = tuple(event_type for event_type in wait_for if event_type not in there)
     ended = events.has_ended(conversation)
-    # Where no shutdown is told, the last change is the next best; the creation may lie hours before the end. Never
-    # the moment of a look: a wait that starts again would count from anew.
     shut_down_at = events.ended_at(conversation)
-    end = shut_down_at or conversation.updated_at
+    counts_from = shut_down_at.timestamp() if shut_down_at else _last_sign_of(conversation, waiting_since, went_on_at)
     state: State = "waiting"
     reason = None
     if ended and not missing:
         state = "ready"
     elif ended and all(SAYS_IT_WILL_NOT_COME.get(event_type) in there for event_type in missing):
         state, reason = "never", "reported_unavailable"
-    elif ended and now >= (end.timestamp() if end else waiting_since) + grace_period:
+    elif ended and now >= counts_from + grace_period:
         state, reason = "never", _why_not(conversation)
     return Verdict(
         conversation_id=conversation.conversation_id,
@@ -142,6 +143,14 @@ def judge(
         ended_at=iso(shut_down_at),
         ready_at=iso(events.last_came(conversation, wait_for)) if state == "ready" else None,
     )
+
+
+def _last_sign_of(conversation: Conversation, waiting_since: float, went_on_at: float | None) -> float:
+    # The end is no earlier than whatever is known to have happened before it; the creation may lie hours before. Never
+    # the moment of a look that found it over: a wait that starts again would count from anew.
+    told = [conversation.updated_at, *(event.timestamp for event in conversation.events or ())]
+    last_told = max((moment.timestamp() for moment in told if moment), default=waiting_since)
+    return last_told if went_on_at is None else max(last_told, went_on_at)
 
 
 def _why_not(conversation: Conversation) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_tavus.conversations.events import has_ended
 from airflow_provider_tavus.conversations.readiness import Verdict, judge
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Wait:
     """The transient fault of each conversation that could not be read at the last look."""
     failure: TavusError | None = field(init=False, default=None)
     """An error that waiting cannot cure; the wait is to end with it."""
+    _went_on_at: dict[str, float] = field(init=False, default_factory=dict)
+    """When each conversation was last seen going on, in epoch seconds."""
 
     def __post_init__(self) -> None:
         """Know nothing yet."""
@@ -49,12 +52,15 @@ class Wait:
     def saw(self, conversation: Conversation, now: float) -> str | None:
         """Judge what was read at ``now`` (epoch seconds), and return a sentence if it is news."""
         conversation_id = conversation.conversation_id
+        if not has_ended(conversation):
+            self._went_on_at[conversation_id] = now
         verdict = judge(
             conversation,
             wait_for=self.wait_for,
             grace_period=self.grace_period,
             now=now,
             waiting_since=self.schedule.started_at,
+            went_on_at=self._went_on_at.get(conversation_id),
         )
         known = verdict == self.verdicts[conversation_id] and conversation_id not in self.faults
         self.verdicts[conversation_id] = verdict

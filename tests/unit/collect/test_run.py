@@ -146,6 +146,23 @@ def test_what_comes_after_the_grace_period_is_collected_all_the_same(box: TavusB
     assert json.dumps(collecting.raw(root)[late]).count("transcription_ready") == 1
 
 
+@pytest.mark.parametrize("updated_at", [None, "2027-01-14T08:00:00Z"], ids=["no last change", "one before its end"])
+def test_a_call_whose_end_is_not_told_has_its_grace_from_when_it_was_seen_going_on(
+    box: TavusBox, root: Path, updated_at: str | None
+) -> None:
+    call = box.add(Script.active(), created_at=NOW - DAY)
+    collect(box, root)
+    box.advance(60)
+    box.put_raw(call, {"conversation_id": call, "status": "ended", "updated_at": updated_at, "events": None})
+    box.end(call)
+
+    assert collect(box, root).pending == 1
+    box.advance(GRACE - 1)
+    assert collect(box, root).pending == 1
+    box.advance(1)
+    assert collect(box, root).states == {"impossible": 1}
+
+
 @pytest.mark.parametrize("list_times", [True, False], ids=["told by the list", "not told by the list"])
 def test_what_came_after_collection_is_collected_again(box: TavusBox, root: Path, list_times: bool) -> None:
     script = Script.finished(seconds=60, further_events=(events.perception_analysis(after=900),), list_times=list_times)

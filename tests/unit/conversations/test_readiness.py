@@ -25,10 +25,18 @@ def verdict(
     status: Any = "ended",
     wait_for: Any = ("application.transcription_ready",),
     now: float = END,
+    went_on_at: float | None = None,
     **body: Any,
 ) -> Verdict:
     conversation = Conversation.from_json({"conversation_id": "c1", "status": status, "events": list(events)} | body)
-    return judge(conversation, wait_for=tuple(wait_for), grace_period=600, now=now, waiting_since=END - 3600)
+    return judge(
+        conversation,
+        wait_for=tuple(wait_for),
+        grace_period=600,
+        now=now,
+        waiting_since=END - 3600,
+        went_on_at=went_on_at,
+    )
 
 
 @pytest.mark.parametrize("events", list(itertools.permutations([JOINED, TRANSCRIPT, SHUTDOWN])))
@@ -82,10 +90,30 @@ def test_without_a_shutdown_the_grace_counts_from_the_last_change() -> None:
     assert verdict(JOINED, now=END + 600, updated_at="2026-04-29T03:47:01Z").state == "never"
 
 
+def test_without_a_shutdown_the_grace_counts_from_the_newest_event_if_that_came_after_the_last_change() -> None:
+    last = {"event_type": "application.recording_ready", "timestamp": "2026-04-29T03:47:01Z"}
+    assert verdict(last, JOINED, now=END + 599.9, updated_at="2026-04-29T03:40:00Z").state == "waiting"
+    assert verdict(last, JOINED, now=END + 600, updated_at="2026-04-29T03:40:00Z").state == "never"
+    assert verdict(last, JOINED, now=END + 599.9).state == "waiting"
+    assert verdict(last, JOINED, now=END + 600).state == "never"
+
+
 def test_without_either_the_grace_counts_from_the_start_of_the_wait_and_not_from_the_creation() -> None:
     created = {"created_at": "2026-04-29T00:00:00Z"}
-    assert verdict(JOINED, now=END - 3600 + 599.9, **created).state == "waiting"
-    assert verdict(JOINED, now=END - 3600 + 600, **created).state == "never"
+    joined = JOINED | {"timestamp": None}
+    assert verdict(joined, now=END - 3600 + 599.9, **created).state == "waiting"
+    assert verdict(joined, now=END - 3600 + 600, **created).state == "never"
+
+
+@pytest.mark.parametrize("updated_at", [None, "", "2026-04-29T02:47:01Z"])
+def test_without_a_shutdown_the_grace_is_not_over_before_it_could_have_begun(updated_at: Any) -> None:
+    going_on = {"went_on_at": END, "updated_at": updated_at}
+    assert verdict(JOINED, now=END + 599.9, **going_on).state == "waiting"
+    assert verdict(JOINED, now=END + 600, **going_on).state == "never"
+
+
+def test_a_shutdown_that_is_told_counts_whatever_was_seen_later() -> None:
+    assert verdict(SHUTDOWN, now=END + 600, went_on_at=END + 60).state == "never"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +142,9 @@ def test_what_tavus_reports_as_unavailable_is_not_waited_for() -> None:
     assert verdict(SHUTDOWN, unavailable, wait_for=[PERCEPTION, "application.recording_ready"]).state == "waiting"
 
 
-@pytest.mark.parametrize("untyped", [{}, {"event_type": None}, {"event_type": 7}, {"timestamp": "2026-04-29T03:47:00Z"}])
+@pytest.mark.parametrize(
+    "untyped", [{}, {"event_type": None}, {"event_type": 7}, {"timestamp": "2026-04-29T03:47:00Z"}]
+)
 def test_an_event_without_a_type_does_not_report_anything_as_unavailable(untyped: Any) -> None:
     assert verdict(SHUTDOWN, untyped).state == "waiting"
     assert verdict(SHUTDOWN, untyped, TRANSCRIPT).state == "ready"

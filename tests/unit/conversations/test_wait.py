@@ -43,6 +43,18 @@ def test_only_a_change_is_news() -> None:
     assert wait.saw(conversation("c1", "ended"), START + 120) is not None
 
 
+def test_the_grace_of_one_whose_end_is_not_told_counts_from_when_that_one_was_last_seen_going_on() -> None:
+    wait = wait_for("c1", "c2")
+    wait.saw(conversation("c1", "active"), START + 2000)
+
+    for conversation_id in wait.conversation_ids:
+        wait.saw(conversation(conversation_id, "ended"), START + 2060)
+
+    assert [verdict.state for verdict in wait.verdicts.values()] == ["waiting", "never"]
+    wait.saw(conversation("c1", "ended"), START + 2600)
+    assert wait.verdicts["c1"].state == "never"
+
+
 def test_a_fault_is_news_when_it_begins_and_when_it_ends() -> None:
     wait = wait_for("c1")
     wait.saw(conversation("c1", "active"), START)

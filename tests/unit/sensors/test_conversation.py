@@ -78,6 +78,18 @@ def test_what_is_there_at_the_first_look_is_not_deferred(box: TavusBox) -> None:
     assert box.count() == 1
 
 
+def test_a_call_that_was_just_seen_going_on_has_its_grace_though_its_end_is_not_told(box: TavusBox) -> None:
+    hours_ago = "2020-01-01T00:00:00Z"
+    joined = {"event_type": "system.replica_joined", "timestamp": hours_ago}
+    call: dict[str, Any] = {"conversation_id": "c1", "status": "active", "updated_at": hours_ago, "events": [joined]}
+    box.put_raw("c1", call)
+    transcript = {"event_type": "application.transcription_ready"}
+    threading.Timer(0.3, box.put_raw, ["c1", call | {"status": "ended"}]).start()
+    threading.Timer(0.8, box.put_raw, ["c1", call | {"status": "ended", "events": [joined, transcript]}]).start()
+
+    assert sensor(deferrable=False, grace_period=10, timeout=20).execute(context())["state"] == "ready"
+
+
 def test_a_deferral_hands_on_ids_and_numbers_alone(box: TavusBox) -> None:
     _, arguments = deferral(timeout=60, exponential_backoff=True, max_wait=timedelta(seconds=30)).trigger.serialize()
 
