@@ -7,6 +7,7 @@ passed on as it is: Tavus adds fields now and then.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,25 +15,29 @@ from airflow_provider_tavus.api.errors import InvalidArgumentError
 
 Reader = Callable[[str, Any], Any]
 """Returns the value to send for the value of a field of that name, or raises InvalidArgumentError."""
+TEMPLATES_RENDER_TEXT = "A template renders text unless the DAG has render_template_as_native_obj=True."
 
 
-def create_body(fields: Mapping[str, Any], extra_fields: Mapping[str, Any]) -> dict[str, Any]:
+def create_body(fields: Mapping[str, Any], extra_fields: Mapping[str, Any] | None) -> dict[str, Any]:
     """
     Return the body that the fields make up.
 
     A template renders text, so the texts ``True``, ``False`` and numbers in digits are read as what they say.
 
     :param fields: documented ones by name; None counts as not given.
-    :param extra_fields: any others, sent as they are.
+    :param extra_fields: any others, sent as they are; None counts as not given.
     :raises InvalidArgumentError: naming the field and what it may be, never a value that may be a secret.
     """
-    if known := sorted(FIELDS.keys() & extra_fields.keys()):
+    extra = {} if extra_fields is None else _object("extra_fields", extra_fields)
+    if known := sorted(FIELDS.keys() & extra.keys()):
         raise InvalidArgumentError(f"Pass {', '.join(known)} as an argument of its own, not in extra_fields.")
     given = {name: value for name, value in fields.items() if value is not None}
     _check_names(given, "")
     if not given.keys() & {"face_id", "replica_id", "pal_id", "persona_id"}:
         raise InvalidArgumentError("Pass a pal_id or a face_id, or both: who is to hold the conversation?")
-    return {name: FIELDS[name](name, value) for name, value in given.items()} | dict(extra_fields)
+    body = {name: FIELDS[name](name, value) for name, value in given.items()}
+    _check_json(body | {"extra_fields": extra})
+    return body | extra
 
 
 def _text(name: str, value: Any) -> str:
@@ -58,8 +63,7 @@ def _url(name: str, value: Any) -> str:
 def _texts(name: str, value: Any) -> list[str]:
     if isinstance(value, str) or not isinstance(value, list | tuple):
         raise InvalidArgumentError(
-            f"{name} must be a list of texts, not {type(value).__name__}. A template renders text unless the DAG "
-            "has render_template_as_native_obj=True."
+            f"{name} must be a list of texts, not {type(value).__name__}. {TEMPLATES_RENDER_TEXT}"
         )
     return [_text(f"each of {name}", one) for one in value]
 
@@ -93,7 +97,7 @@ def _whole_number(at_least: int) -> Reader:
 
 def _object(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise InvalidArgumentError(f"{name} must be a mapping, not {type(value).__name__}.")
+        raise InvalidArgumentError(f"{name} must be a mapping, not {type(value).__name__}. {TEMPLATES_RENDER_TEXT}")
     return dict(value)
 
 
@@ -162,3 +166,16 @@ def _check_names(given: Mapping[str, Any], prefix: str) -> None:
             raise InvalidArgumentError(
                 f"{prefix}{names[0]} and {prefix}{names[1]} say the same thing: pass one of them, best {names[0]}."
             )
+
+
+def _check_json(given: Mapping[str, Any]) -> None:
+    # Here and not when it is sent: by then it is noted that a conversation may exist, and every retry looks for it.
+    for name, value in given.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            # Not chained: what an encoder says may quote the value.
+            raise InvalidArgumentError(
+                f"{name} holds something that JSON cannot carry: pass text, finite numbers, True, False and None, "
+                "and lists and mappings of these, with text as keys; a date as text, for instance."
+            ) from None

@@ -267,7 +267,7 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
         fields = {name: getattr(self, name) for name in FIELDS}
         if self.receive_callbacks:
             fields["callback_url"] = _own_callback_url()
-        return create_body(fields, self.extra_fields or {})
+        return create_body(fields, self.extra_fields)
 
     def _pause_at_the_limit(self, context: Context, limit: ConcurrencyLimitError, waiting_since: float) -> None:
         now = self._clock.time()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -358,6 +360,8 @@ def test_the_limit_is_waited_for_in_the_triggerer(
         ({"max_participants": 0}, "from 1 on"),
         ({"test_mode": "perhaps"}, "test_mode must be True or False"),
         ({"extra_fields": {"pal_id": "p2"}}, "an argument of its own"),
+        ({"extra_fields": '{"a": "s3cret"}'}, "extra_fields must be a mapping, not str.*render_template_as_native_obj"),
+        ({"extra_fields": ["s3cret"]}, "extra_fields must be a mapping, not list"),
         ({"wait_for": "transcript", "wait_for_completion": True}, "no event type"),
     ],
     ids=str,
@@ -369,6 +373,33 @@ def test_a_body_that_cannot_be_meant_is_refused_before_anything_is_sent(
     with pytest.raises(AirflowFailException, match=says) as raised:
         task.run(create(**arguments))
     assert "s3cret" not in str(raised.value)
+    assert manual_box.count() == 0
+    assert not task.store
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2026, 1, 1, tzinfo=UTC),
+        Decimal(1),
+        float("nan"),
+        float("-inf"),
+        b"s3cret",
+        {"s3cret"},
+        {("s3cret",): 1},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("field", ["extra_fields", "properties"])
+def test_what_json_cannot_carry_is_refused_for_good_before_anything_is_noted_or_sent(
+    field: str, value: Any, manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    task = new_task()
+    with pytest.raises(AirflowFailException, match=f"{field} holds something .*; a date as text") as raised:
+        task.run(create(**{field: {"new_field": [{"deeper": value}]}}))
+    assert "s3cret" not in str(raised.value)
+    assert isinstance(raised.value.__cause__, errors.InvalidArgumentError)
+    assert raised.value.__cause__.__suppress_context__, "what an encoder says may quote the value"
     assert manual_box.count() == 0
     assert not task.store
 
