@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +13,7 @@ from airflow_provider_tavus.api.json_text import read_json
 from airflow_provider_tavus.api.retry import retry_after_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from airflow_provider_tavus.api.calls import Call
 
@@ -30,6 +32,13 @@ ERROR_BY_STATUS: dict[int, type[errors.ApiError]] = {
 
 LONGEST_REASON = 200
 """Characters of Tavus' own words that an error repeats."""
+
+SHORTEST_SECRET = 8
+"""Characters of a text that was sent from which on an error does not repeat it: it may be a prompt or a token."""
+
+LEFT_OUT = "***"
+
+_URL = re.compile(r"\w[\w+.-]*://\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ def no_answer(
 
 
 def _error(call: Call[Any], answer: Answer) -> errors.ApiError:
-    reason = _reason(answer)
+    reason = _reason(call, answer)
     request_id = answer.headers.get("x-request-id") or answer.headers.get("cf-ray")
     message = f"Tavus answered {answer.status} to {call}"
     message += f": {reason}" if reason else ""
@@ -95,8 +104,11 @@ def _error(call: Call[Any], answer: Answer) -> errors.ApiError:
 
 
 def _error_class(call: Call[Any], status: int, reason: str) -> type[errors.ApiError]:
-    if call.conversation_id is not None and (status == 404 or (status == 400 and "conversation_id" in reason)):
-        # Documented for an unknown id is 400 {"error": "Invalid conversation_id"}, not 404.
+    if call.conversation_id is not None and (
+        (status == 404 and reason) or (status == 400 and "conversation_id" in reason)
+    ):
+        # Documented for an unknown id is 400 {"error": "Invalid conversation_id"}, not 404; a 404 without Tavus' words
+        # is that of whoever answers in its place, and knows nothing of conversations.
         return errors.UnknownConversationError
     if call.method == "POST" and call.conversation_id is None and status == 400 and "concurren" in reason.lower():
         # Seen, not documented: {"message": "User has reached maximum concurrent conversations"}.
@@ -106,16 +118,46 @@ def _error_class(call: Call[Any], status: int, reason: str) -> type[errors.ApiEr
     return ERROR_BY_STATUS.get(status, errors.UnexpectedStatusError)
 
 
-def _reason(answer: Answer) -> str:
-    """Tavus' own words, from ``error`` or ``message``. Only of a 4xx: what a 5xx carries is undocumented."""
-    if not 400 <= answer.status < 500:
+def _reason(call: Call[Any], answer: Answer) -> str:
+    """
+    Tavus' own words, from ``error`` or ``message``, without what they may repeat of the request.
+
+    Only of a 4xx: what a 5xx carries is undocumented. Not of a 401: it is the key that they could repeat.
+    """
+    if not 400 <= answer.status < 500 or answer.status == 401:
         return ""
     try:
         body = read_json(answer.body)
     except ValueError:
         return ""
     words = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
-    return " ".join(words.split())[:LONGEST_REASON].rstrip(".") if isinstance(words, str) else ""
+    return (
+        _without_what_was_sent(_in_a_line(words), call)[:LONGEST_REASON].rstrip(".") if isinstance(words, str) else ""
+    )
+
+
+def _without_what_was_sent(words: str, call: Call[Any]) -> str:
+    for text in sorted(map(_in_a_line, _texts(call.body)), key=len, reverse=True):
+        if len(text) >= SHORTEST_SECRET:
+            words = words.replace(text, LEFT_OUT)
+    return _URL.sub(LEFT_OUT, words)
+
+
+def _texts(body: Any) -> Iterator[str]:
+    """Yield all texts of a request's body but ids, which tell what was wrong."""
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, Mapping):
+        for name, value in body.items():
+            if not str(name).endswith(("_id", "_ids")):
+                yield from _texts(value)
+    elif isinstance(body, list | tuple):
+        for item in body:
+            yield from _texts(item)
+
+
+def _in_a_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _fault(answer: Answer, reason: ValueError) -> str:

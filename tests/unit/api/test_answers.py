@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_tavus.api import calls
-from airflow_provider_tavus.api.answers import Answer, read_answer
+from airflow_provider_tavus.api.answers import LONGEST_REASON, Answer, read_answer
 from airflow_provider_tavus.api.errors import ApiError, TavusError
 
 GET = calls.get_conversation("c1")
@@ -60,6 +60,44 @@ def test_tavus_own_words_are_passed_on_in_one_short_line(name: str) -> None:
 
     assert "first line second line" in str(raised.value)
     assert len(str(raised.value)) < 500
+
+
+SENT = {
+    "pal_id": "p123456789",
+    "conversational_context": "You are speaking with Ms. Petrova about her loan.",
+    "callback_url": "https://hooks.example.com/token-0123456789",
+    "properties": {"closed_captions": True, "secrets": ["a token of 25 characters"]},
+}
+
+
+def refused(status: int, words: str) -> str:
+    with pytest.raises(ApiError) as raised:
+        read_answer(calls.create_conversation(SENT), Answer(status, {}, json.dumps({"message": words}).encode()))
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "repeated"),
+    [
+        (f"too long: {SENT['conversational_context']}", "too long: ***"),
+        ("too long: You are speaking   with\nMs. Petrova about her loan.", "too long: ***"),
+        (f"{{'callback_url': '{SENT['callback_url']}'}} is no URL", "{'callback_url': '***'} is no URL"),
+        ("cannot reach https://hooks.example.com/token-012345", "cannot reach ***"),
+        ("unknown secret 'a token of 25 characters'", "unknown secret '***'"),
+        ("Invalid pal_id p123456789", "Invalid pal_id p123456789"),
+    ],
+)
+def test_tavus_own_words_repeat_nothing_that_was_sent_but_ids(words: str, repeated: str) -> None:
+    assert repeated in refused(400, words)
+
+
+def test_what_was_sent_is_left_out_before_the_words_are_cut() -> None:
+    for filling in range(LONGEST_REASON):
+        assert "Petrova" not in refused(422, "x" * filling + str(SENT["conversational_context"]))
+
+
+def test_a_key_that_is_refused_is_not_repeated() -> None:
+    assert "canary" not in refused(401, "Invalid access token: canary")
 
 
 def test_the_repr_of_an_answer_shows_no_body() -> None:

@@ -74,6 +74,12 @@ def test_an_unknown_one_is_said_to_be_unknown_and_fails_if_asked() -> None:
         delete(conversation_id="c404", on_unknown="fail")
 
 
+def test_a_404_of_whoever_answers_in_tavus_place_is_no_success(box: TavusBox) -> None:
+    box.trouble("html", status=404)
+    with pytest.raises(AirflowFailException, match="host"):
+        delete(conversation_id=["over", "c404"], allow_active=True)
+
+
 def test_an_answer_that_is_lost_makes_no_failure(box: TavusBox) -> None:
     box.trouble("lost_answer", route="delete", times=1)
 
