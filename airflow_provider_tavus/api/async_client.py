@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import ssl
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from airflow_provider_tavus.api.answers import Answer, no_answer, read_answer
 from airflow_provider_tavus.api.errors import (
     AnswerTimeoutError,
+    ConfigurationError,
     ConnectionFailedError,
     TavusError,
     TransportError,
     UnreadableAnswerError,
 )
 from airflow_provider_tavus.api.retry import RetryPolicy
+from airflow_provider_tavus.api.tls import tls_context
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -41,6 +40,7 @@ class AsyncTavusClient:
     Making one reads the CA bundle from disk, so make it outside the event loop's thread.
 
     :param settings: which account, and how to reach it.
+    :raises ConfigurationError: if the CA bundle cannot be read, or the proxy is of a kind that cannot be used.
     """
 
     requests_sent = 0
@@ -51,10 +51,9 @@ class AsyncTavusClient:
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._retry = RetryPolicy(retries=settings.retries)
-        self._tls = _tls_context(settings)
-        # As requests does: proxies of the environment count where the connection names none. Looked up once, as
-        # aiohttp would do it for each request, in a thread.
-        self._proxy = settings.proxy or select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
+        self._tls = tls_context(settings)
+        # Looked up once: aiohttp would do it for each request, in a thread.
+        self._proxy = _proxy(settings)
 
     async def send(self, call: Call[T], *, repeat: bool = True) -> T:
         """
@@ -95,7 +94,8 @@ class AsyncTavusClient:
             ) as response:
                 body = await response.read()
                 self.bytes_received += len(body)
-        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as fault:
+            # UnicodeError: a host that no name can be looked up of.
             never_sent = isinstance(fault, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             raise no_answer(call, _kind(fault), fault, never_sent=never_sent) from None
         return Answer(response.status, response.headers, body)
@@ -126,19 +126,22 @@ class AsyncTavusClient:
         await self._session.close()
 
 
-def _tls_context(settings: ClientSettings) -> ssl.SSLContext | bool:
-    """Trust whom requests would trust, so that the sync and the async client agree."""
-    if not settings.verify:
-        return False
-    bundle = (
-        settings.ca_bundle
-        or os.environ.get("REQUESTS_CA_BUNDLE")
-        or os.environ.get("CURL_CA_BUNDLE")
-        or DEFAULT_CA_BUNDLE_PATH
-    )
-    if Path(bundle).is_dir():
-        return ssl.create_default_context(capath=bundle)
-    return ssl.create_default_context(cafile=bundle)
+def _proxy(settings: ClientSettings) -> str | None:
+    """
+    Return the proxy that requests would use: the connection's, or the environment's.
+
+    :raises ConfigurationError: if it is of a kind that aiohttp does not know.
+    """
+    told = settings.proxy or select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
+    if not told:
+        return None
+    proxy: str = prepend_scheme_if_needed(told, "http")  # type: ignore[no-untyped-call]
+    if not proxy.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"The environment names a proxy of the kind {proxy.partition(':')[0]!r} for {settings.base_url}; a "
+            "triggerer can use HTTP proxies alone. Give one in the connection's extra 'proxy', or in HTTPS_PROXY."
+        )
+    return proxy
 
 
 def _kind(fault: Exception) -> type[TransportError]:

@@ -14,6 +14,7 @@ from urllib3.exceptions import (
     HTTPError,
     NewConnectionError,
     ProtocolError,
+    ProxyError,
     ReadTimeoutError,
 )
 
@@ -26,6 +27,7 @@ from airflow_provider_tavus.api.errors import (
     UnreadableAnswerError,
 )
 from airflow_provider_tavus.api.retry import RetryPolicy
+from airflow_provider_tavus.api.tls import names_a_bundle, tls_context
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,9 +45,13 @@ class TavusClient:
     Sends calls to one account over one session; close it, or use it in a ``with`` block.
 
     :param settings: which account, and how to reach it.
+    :raises ConfigurationError: if the CA bundle cannot be read.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
+        if names_a_bundle(settings):
+            # requests would tell of what is wrong with it as of a connection that failed, and failed for the moment.
+            tls_context(settings)
         self._settings = settings
         self._retry = RetryPolicy(retries=settings.retries)
         self._session = requests.Session()
@@ -128,4 +134,6 @@ def _kind(fault: Exception) -> type[TransportError]:
 def _never_sent(fault: Exception) -> bool:
     # What urllib3 says of it stands in the first argument of what requests makes of it.
     reason = getattr(next(iter(fault.args), None), "reason", None)
+    if isinstance(reason, ProxyError):
+        reason = reason.original_error
     return isinstance(reason, NewConnectionError | ConnectTimeoutError)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_tavus.api import calls, errors
+from airflow_provider_tavus.api.async_client import AsyncTavusClient
+from airflow_provider_tavus.api.settings import ClientSettings
 from airflow_provider_tavus.testing import Script, TavusBox
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GET = calls.get_conversation("c1", verbose=True)
 QUICK = {"read_timeout": 0.3, "connect_timeout": 1.0}
@@ -136,6 +141,16 @@ def test_a_fault_that_stays_is_named(
     assert box.count("get") == 2
 
 
+@pytest.mark.parametrize("trouble", [{"kind": "html"}, {"body": "nothing here"}, {"body": ""}, {"body": {}}], ids=str)
+def test_a_404_without_tavus_own_words_says_nothing_of_a_conversation(
+    trouble: dict[str, Any], send: Any, box: TavusBox
+) -> None:
+    box.trouble(route="get", status=404, **trouble)
+
+    with pytest.raises(errors.NotFoundError, match="host"):
+        send(GET)
+
+
 def test_an_unknown_conversation_is_told_from_other_bad_requests(send: Any) -> None:
     with pytest.raises(errors.UnknownConversationError, match="Invalid conversation_id"):
         send(calls.get_conversation("c404"))
@@ -224,6 +239,54 @@ def test_a_proxy_carries_the_request(send: Any, plain_server: Any) -> None:
     assert plain_server.targets == ["http://tavus.example/v2/conversations/c1?verbose=true"]
 
 
+def test_a_proxy_of_the_environment_needs_no_scheme(
+    send: Any, plain_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", plain_server.address.removeprefix("http://"))
+    monkeypatch.setenv("no_proxy", "")
+
+    send(GET, base_url="http://tavus.example")
+
+    assert plain_server.targets == ["http://tavus.example/v2/conversations/c1?verbose=true"]
+
+
+async def test_a_proxy_of_another_kind_is_refused_by_the_client_that_cannot_use_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://user:secret@proxy.example:1080")
+    monkeypatch.setenv("no_proxy", "")
+
+    with pytest.raises(errors.ConfigurationError, match="'socks5'") as raised:
+        AsyncTavusClient(ClientSettings(api_key="k"))
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("named_by", ["ca_bundle", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_bundle_that_cannot_be_read_is_named_before_anything_is_sent(
+    named_by: str, content: str | None, send: Any, box: TavusBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "corporate.pem"
+    if content:
+        bundle.write_text(content)
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    if named_by.isupper():
+        monkeypatch.setenv(named_by, str(bundle))
+
+    with pytest.raises(errors.ConfigurationError, match=f"corporate.pem', which .*{named_by}") as raised:
+        send(GET, ca_bundle=None if named_by.isupper() else str(bundle))
+
+    assert raised.value.undone
+    assert not box.requests
+    assert send(GET, ca_bundle=None if named_by.isupper() else str(bundle), verify=False).conversation_id == "c1"
+
+
+def test_a_host_that_no_name_can_be_looked_up_of_is_a_connection_that_failed(send: Any) -> None:
+    with pytest.raises(errors.ConnectionFailedError):
+        send(GET, base_url="http://tavus..example.com", retries=0)
+
+
 def test_a_certificate_is_checked_unless_the_connection_says_otherwise(send: Any, tls_server: Any) -> None:
     with pytest.raises(errors.ConnectionFailedError):
         send(GET, base_url=tls_server.address, retries=0)
@@ -304,10 +367,19 @@ def test_a_create_that_was_refused_for_the_moment_is_sent_again(send: Any, box: 
     assert len(box.world) == 1 + 1
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://no-such-host.invalid"])
-def test_a_create_that_was_never_sent_is_known_to_be_undone(address: str, send: Any) -> None:
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"base_url": "http://127.0.0.1:1"},
+        {"base_url": "http://no-such-host.invalid"},
+        {"proxy": "http://127.0.0.1:1"},
+        {"base_url": "https://tavus.example", "proxy": "http://127.0.0.1:1"},
+    ],
+    ids=str,
+)
+def test_a_create_that_was_never_sent_is_known_to_be_undone(way: dict[str, str], send: Any) -> None:
     with pytest.raises(errors.ConnectionFailedError) as raised:
-        send(CREATE, base_url=address, retries=0)
+        send(CREATE, **way, retries=0)
     assert raised.value.undone
 
 
