@@ -214,10 +214,13 @@ class Watch:
         try:
             # News of one can be what others are held back for.
             await carry_out(watching.wait, discovery.settings, first_look, lambda _: self._changed.set())
-        except TavusError:
-            # It is gone, or the key was refused: the next look at the list tells, with the connection read again.
+        except Exception as error:
+            # It is gone, the key was refused, or whatever else: the next look at the list tells, with the connection
+            # read again.
             del self._watching[conversation_id]
             discovery.sweep_soon()
+            if not isinstance(error, TavusError):
+                self._say_why_it_does_not_go_on(error)
             return
         finally:
             self._changed.set()

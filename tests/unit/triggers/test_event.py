@@ -15,6 +15,7 @@ from airflow_provider_tavus.testing import ListView, Script
 from airflow_provider_tavus.triggers import event_state, watch
 from airflow_provider_tavus.triggers.event import ConversationEventTrigger
 from airflow_provider_tavus.triggers.event_state import Progress
+from airflow_provider_tavus.triggers.shared_poll import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -491,6 +492,29 @@ async def test_a_conversation_that_was_deleted_is_watched_no_more(box: TavusBox,
 
     assert fired == []
     assert box.count(route="get") <= 2, "until the list has been read again, it is taken to be there"
+
+
+async def test_a_wait_that_breaks_for_whatever_reason_is_told_of_and_begun_again(
+    box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: list[str] = []
+    told: list[str] = []
+
+    async def breaks_twice(*how: Any) -> None:
+        if len(broken) < 2:
+            broken.append("once")
+            raise OSError("a file is away")
+        await carry_out(*how)
+
+    monkeypatch.setattr(watch, "carry_out", breaks_twice)
+    monkeypatch.setattr(
+        ConversationEventTrigger, "log", SimpleNamespace(info=lambda _, sentence: told.append(sentence)), raising=False
+    )
+    box.add(Script.active(), conversation_id="c1")
+
+    assert ids(await triggerer.run(expected=1, meanwhile=lambda: box.end("c1"))) == ["c1"]
+    assert len(broken) == 2
+    assert "The watch does not go on, trying again at each look: OSError: a file is away" in told
 
 
 async def test_a_call_longer_than_the_lookback_is_not_lost_over_a_restart(box: TavusBox, triggerer: Triggerer) -> None:
