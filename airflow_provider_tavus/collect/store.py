@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -74,24 +75,26 @@ class Store:
 
     def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """Write an object of any length; it is put in its place at the end, and not at all after an exception."""
-        return self._writing(name)
+        return self._writing_beside(name) if self.is_local else self._writing_before_sending(name)
 
     @contextmanager
-    def _writing(self, name: str) -> Iterator[IO[bytes]]:
-        if self.is_local:
-            unfinished = self._unfinished()
-        else:
-            descriptor, unfinished = tempfile.mkstemp(prefix="tavus-")
-            os.close(descriptor)
+    def _writing_beside(self, name: str) -> Iterator[IO[bytes]]:
+        unfinished = self._unfinished()
         try:
             with Path(unfinished).open("wb") as file:
                 yield file
-            if self.is_local:
-                self._move(unfinished, name)
-            else:
-                self._fs.put_file(unfinished, self._path(name))
+            self._move(unfinished, name)
         finally:
             Path(unfinished).unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing_before_sending(self, name: str) -> Iterator[IO[bytes]]:
+        # Without a name, so that nothing of it is left on this machine, whatever happens.
+        with tempfile.TemporaryFile(prefix="tavus-") as file:
+            yield file
+            file.seek(0)
+            with self._fs.open(self._path(name), "wb") as there:
+                shutil.copyfileobj(file, there)
 
     def read(self, name: str) -> bytes:
         """
