@@ -90,7 +90,7 @@ class Privacy:
         if not self.perception and isinstance(conversation.get("events"), list):
             conversation["events"] = [event for event in conversation["events"] if not _tells_what_was_seen(event)]
         if not self.system_turns:
-            _leave_out_system_turns(conversation)
+            conversation.update(_without_system_turns(conversation))
         for field in self.leave_out:
             first, *names = field.split(".")
             _leave_out(conversation, [*TURNS, *names] if first == "turns" else [first, *names])
@@ -101,12 +101,26 @@ def _tells_what_was_seen(event: Any) -> bool:
     return str(event_type).startswith(PERCEPTION) and event_type != PERCEPTION_UNAVAILABLE
 
 
-def _leave_out_system_turns(value: Any) -> None:
+def _without_system_turns(value: Any) -> Any:
     # Wherever a transcript stands, not only where it is documented to: in doubt, too much goes.
-    for inner in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
-        _leave_out_system_turns(inner)
-    if isinstance(value, dict) and isinstance(value.get("transcript"), list):
-        value["transcript"] = [turn for turn in value["transcript"] if not _is_of_system(turn)]
+    if isinstance(value, list):
+        return [_without_system_turns(item) for item in value]
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["} and '"transcript"' in value:
+        return _text_without_system_turns(value)
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_system_turns(inner) for name, inner in value.items()}
+    if isinstance(kept.get("transcript"), list):
+        kept["transcript"] = [turn for turn in kept["transcript"] if not _is_of_system(turn)]
+    return kept
+
+
+def _text_without_system_turns(text: str) -> str | None:
+    """Do it in JSON that stands in a text, as in the request of a post-call action."""
+    try:
+        return _canonical(_without_system_turns(read_json(text.encode()))).decode()
+    except ValueError:
+        return None
 
 
 def _is_of_system(turn: Any) -> bool:
@@ -125,7 +139,7 @@ def _leave_out(value: Any, names: list[str]) -> None:
             value.pop(name, None)
 
 
-def _canonical(conversation: dict[str, Any]) -> bytes:
+def _canonical(value: Any) -> bytes:
     # Python's own encoder takes nothing that is no JSON, not even a NaN.
-    text = json.dumps(conversation, allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return text.encode()

@@ -50,6 +50,21 @@ def test_a_transcript_in_an_unusual_place_has_no_system_turn_either() -> None:
     assert CANARY.encode() not in privacy.prepare(body(analysis=[unusual], **unusual))
 
 
+def test_a_transcript_in_json_in_a_text_has_no_system_turn_either() -> None:
+    inner = json.dumps({"transcript": [{"role": "system", "content": CANARY}, {"role": "user", "content": "Hi"}]})
+    twice = json.dumps([{"transcript": "no list", "body": inner}])
+    privacy = Privacy(system_turns=False)
+
+    left = stored(privacy, body(request={"body": inner}, again=twice, cut=inner[:-1], other='{"transcript": 1}'))
+
+    assert json.loads(left["request"]["body"]) == {"transcript": [{"role": "user", "content": "Hi"}]}
+    assert CANARY not in left["again"]
+    assert left["cut"] is None
+    assert left["other"] == '{"transcript":1}'
+    said = {"role": "user", "content": 'I wrote {"transcript": } today'}
+    assert stored(privacy, body(said))["events"][0]["properties"]["transcript"] == [said]
+
+
 def test_nothing_that_the_camera_saw_is_left_but_that_it_saw_nothing() -> None:
     left = stored(Privacy(perception=False), body())
 
