@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api.calls import Call
     from airflow_provider_tavus.api.errors import TavusError
 
+LONGEST_WISH = 3600.0
+"""
+Seconds that a ``Retry-After`` counts for, at most.
+
+All waits of an account pause for it, and watchers for as long as they live. So what was meant as milliseconds, or is a
+date by a clock that is off, would stop them for good. Who still wants to be left alone after an hour says so again.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -60,14 +68,16 @@ def retry_after_seconds(header: str | None, now: Callable[[], float] = time.time
     """
     Read a ``Retry-After`` header, a number of seconds or an HTTP date (RFC 9110, section 10.2.3).
 
-    :return: seconds from now, not negative; None for no header or one that is neither.
+    :return: seconds from now, from 0 to :data:`LONGEST_WISH`; None for no header or one that is neither.
     """
-    if header is None:
-        return None
-    text = header.strip()
+    wish = _wish(header.strip(), now) if header is not None else None
+    return None if wish is None else min(max(0.0, wish), LONGEST_WISH)
+
+
+def _wish(text: str, now: Callable[[], float]) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now())
+        return parsedate_to_datetime(text).timestamp() - now()
     except (ValueError, OverflowError):
         return None

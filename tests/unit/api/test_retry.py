@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_tavus.api import calls, errors
 from airflow_provider_tavus.api.retry import RetryPolicy, retry_after_seconds
+
+if TYPE_CHECKING:
+    from airflow_provider_tavus.testing import TavusBox
 
 READ = calls.get_conversation("c1")
 FAULT = errors.ConnectionFailedError("It broke.")
@@ -62,3 +66,26 @@ def test_a_retry_after_is_honoured_up_to_the_cap(asked: float, pause: float | No
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(header: str | None, seconds: float | None) -> None:
     assert retry_after_seconds(header, now=lambda: 1445412420.0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3599", 3599.0),
+        ("3601", 3600.0),
+        ("99999999", 3600.0),
+        ("9" * 5000, 3600.0),
+        ("Wed, 21 Oct 2015 08:27:00 GMT", 3600.0),
+        ("Wed, 21 Oct 2115 07:28:00 GMT", 3600.0),
+    ],
+)
+def test_a_retry_after_counts_for_an_hour_at_most(header: str, seconds: float) -> None:
+    assert retry_after_seconds(header, now=lambda: 1445412420.0) == seconds
+
+
+def test_an_error_asks_for_no_more_than_an_hour_whatever_the_answer_said(send: Any, box: TavusBox) -> None:
+    box.trouble(route="get", status=503, retry_after=99_999_999)
+
+    with pytest.raises(errors.ServerError) as raised:
+        send(READ)
+    assert raised.value.retry_after == 3600
