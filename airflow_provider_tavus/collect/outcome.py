@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_tavus.collect.entry import Entry, as_epoch
 from airflow_provider_tavus.collect.layout import UNKNOWN_DATE, partition_of
-from airflow_provider_tavus.conversations.events import has_ended
+from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY, has_ended
 from airflow_provider_tavus.conversations.readiness import judge
+from airflow_provider_tavus.conversations.turns import raw_transcript
 
 if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
@@ -95,6 +97,52 @@ def entry_of_what_is_gone(due: Due, reason: str, *, now: float) -> Entry:
         partition=due.partition,
         updated_at=_latest(due.row.updated_at if due.row else None, known.updated_at if known else None),
         listed=due.row is not None,
+    )
+
+
+def may_be_poorer(entry: Entry, body: bytes, known: Entry) -> bool:
+    """
+    Tell whether less may have been read than is stored, as far as that can be told without what is stored.
+
+    :param entry: what the ledger is to say after this look.
+    :param body: what was read.
+    :param known: what the ledger says so far.
+    """
+    if not known.sha256:
+        return False
+    may_have_a_transcript = TRANSCRIPTION_READY not in known.missing
+    return not set(entry.missing) <= set(known.missing) or (
+        may_have_a_transcript and not _BEGINS_A_TRANSCRIPT.search(body)
+    )
+
+
+_BEGINS_A_TRANSCRIPT = re.compile(rb'"transcript"\s*:\s*\[\s*[^\]\s]')
+
+
+def is_poorer(read: Conversation, stored: Conversation, wanted: Wanted) -> bool:
+    """Tell whether a wanted event or the transcript is stored, and is not in what was read."""
+    there, there_before = ({event.event_type for event in each.events or ()} for each in (read, stored))
+    lost = (there_before - there).intersection(wanted.wait_for)
+    return bool(lost) or bool(raw_transcript(stored) and not raw_transcript(read))
+
+
+def entry_of_what_stays(entry: Entry, known: Entry, wanted: Wanted) -> Entry:
+    """
+    Return what the ledger is to say of a conversation of which less was read than is stored: what is stored stays.
+
+    It is looked at once more, for what may have been a fault of the moment, but not again and again.
+
+    :param entry: what it would say if nothing was stored.
+    :param known: what it says so far.
+    """
+    settled_at = (_latest(known.ended_at, known.updated_at, known.since) or known.at) + wanted.settle_period
+    was_once_more = known.look_again_at is not None and known.look_again_at > settled_at
+    return replace(
+        known,
+        at=entry.at,
+        updated_at=entry.updated_at,
+        look_again_at=None if was_once_more else entry.at + wanted.settle_period,
+        listed=entry.listed,
     )
 
 

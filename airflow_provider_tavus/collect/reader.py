@@ -17,7 +17,17 @@ from airflow_provider_tavus.api.errors import (
     TavusError,
     UnknownConversationError,
 )
-from airflow_provider_tavus.collect.outcome import DELETED, UNUSABLE_ID, entry_of, entry_of_what_is_gone
+from airflow_provider_tavus.api.json_text import read_json
+from airflow_provider_tavus.collect.layout import UNKNOWN_DATE, raw_object
+from airflow_provider_tavus.collect.outcome import (
+    DELETED,
+    UNUSABLE_ID,
+    entry_of,
+    entry_of_what_is_gone,
+    entry_of_what_stays,
+    is_poorer,
+    may_be_poorer,
+)
 from airflow_provider_tavus.collect.writer import Collected
 from airflow_provider_tavus.conversations.privacy import RedactionError
 
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
+    from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.collect.entry import Entry
     from airflow_provider_tavus.collect.index import Due, Index
     from airflow_provider_tavus.collect.plan import Plan
@@ -58,6 +69,7 @@ class Reader:
     :param client: sends the requests.
     :param index: says what is due, and takes in what came of it.
     :param clock: tells epoch seconds.
+    :param read_object: returns what an object of the destination holds.
     :param hand_over: takes what is to be stored; waits where storing cannot keep up.
     """
 
@@ -68,12 +80,14 @@ class Reader:
         plan: Plan,
         *,
         clock: Callable[[], float],
+        read_object: Callable[[str], bytes],
         hand_over: Callable[[ToStore | AllRead], Awaitable[None]],
     ) -> None:
         self._client = client
         self._index = index
         self._plan = plan
         self._clock = clock
+        self._read_object = read_object
         self._hand_over = hand_over
         self._taken: deque[Due] = deque()
         self._in_flight: Counter[str] = Counter()
@@ -150,11 +164,32 @@ class Reader:
             self._gives_up |= isinstance(error, NOBODY_GETS_THROUGH) or self._faults_in_a_row >= FAULTS_IN_A_ROW
         else:
             self._faults_in_a_row = 0
-            entry = entry_of(conversation, due, self._plan.wanted, now=self._clock())
-            if entry.state not in {"active", "pending"}:
-                return self._to_store(due, entry, body, store_anyway=store_anyway)
-            self._settle(due, entry)
+            return await self._make_of(conversation, due, body, store_anyway=store_anyway)
         return None
+
+    async def _make_of(
+        self, conversation: Conversation, due: Due, body: bytes, *, store_anyway: bool
+    ) -> ToStore | None:
+        known, wanted = due.entry, self._plan.wanted
+        entry = entry_of(conversation, due, wanted, now=self._clock())
+        if known and may_be_poorer(entry, body, known) and await self._is_poorer(body, known):
+            entry = entry_of_what_stays(entry, known, wanted)
+        elif entry.state not in {"active", "pending"}:
+            return self._to_store(due, entry, body, store_anyway=store_anyway)
+        self._settle(due, entry)
+        return None
+
+    async def _is_poorer(self, body: bytes, known: Entry) -> bool:
+        """Tell whether less was read than is stored: Tavus may have deleted the rest, or have a fault."""
+        from airflow_provider_tavus.api.models import Conversation
+
+        name = raw_object(known.partition or UNKNOWN_DATE, known.conversation_id)
+        try:
+            stored = Conversation.from_json(read_json(await asyncio.to_thread(self._read_object, name)))
+            return is_poorer(Conversation.from_json(read_json(body)), stored, self._plan.wanted)
+        except (FileNotFoundError, ValueError):
+            # Nothing can be lost by storing what was read.
+            return False
 
     def _to_store(self, due: Due, entry: Entry, body: bytes, *, store_anyway: bool) -> ToStore | None:
         assert entry.partition is not None

@@ -90,7 +90,9 @@ class CollectionRun:
         self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
         self._crawled: Crawled | None = None
         self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=2 * STORED_AT_A_TIME)
-        self._reader = Reader(client, self._index, plan, clock=clock, hand_over=self._to_store.put)
+        self._reader = Reader(
+            client, self._index, plan, clock=clock, read_object=store.read, hand_over=self._to_store.put
+        )
         self._stored: list[tuple[ToStore, str]] = []
         """What was stored last and is not noted yet, with the hashes of its bytes."""
         self._unfinished: set[str] = set()

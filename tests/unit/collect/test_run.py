@@ -225,6 +225,95 @@ def test_a_call_that_outlasts_every_look_back_is_collected_when_it_ends(box: Tav
     assert certificate.complete
 
 
+class TestPoorerReads:
+    """What Tavus sends later may lack what it sent before."""
+
+    @pytest.fixture
+    def which(self, box: TavusBox, root: Path) -> str:
+        """One that was collected, and is due to be read once more."""
+        which = box.add(Script.finished(), created_at=box.clock.now() - 300)
+        collect(box, root)
+        box.advance(SETTLE)
+        return which
+
+    @pytest.mark.parametrize(
+        "poorer",
+        [
+            {"events": None},
+            {"events": []},
+            {"events": [], "status": "deleted"},
+            "no properties",
+            "no turns",
+        ],
+        ids=str,
+    )
+    def test_what_is_stored_stays_and_nothing_is_written(
+        self, box: TavusBox, root: Path, which: str, poorer: dict[str, Any] | str
+    ) -> None:
+        before = collecting.objects(root)
+        _send_less(box, which, poorer)
+
+        certificate = collect(box, root)
+
+        assert collecting.objects(root) == before
+        assert (certificate.collected, certificate.already_had, certificate.impossible) == (0, 1, {})
+        assert certificate.states == {"collected": 1}
+
+    def test_it_is_read_once_more_and_then_not_before_it_changes(self, box: TavusBox, root: Path, which: str) -> None:
+        _send_less(box, which, {"events": []})
+        reads = []
+        for _ in range(6):
+            box.forget_requests()
+            collect(box, root)
+            reads.append(box.count("get"))
+            box.advance(SETTLE / 2)
+
+        assert reads == [1, 0, 1, 0, 0, 0]
+
+    def test_what_comes_back_is_collected_with_what_came_meanwhile(self, box: TavusBox, root: Path, which: str) -> None:
+        body = json.loads(_as_received(box, which))
+        box.put_raw(which, body | {"events": []})
+        collect(box, root)
+        box.advance(SETTLE)
+        box.put_raw(which, body | {"memory": "late"})
+
+        assert collect(box, root).collected == 1
+        assert collecting.raw(root)[which] == body | {"memory": "late"}
+
+    def test_an_event_that_is_wanted_only_now_was_never_there_and_is_no_loss(
+        self, box: TavusBox, root: Path, which: str
+    ) -> None:
+        body = json.loads(_as_received(box, which))
+        box.put_raw(which, body | {"memory": "late"})
+
+        certificate = collect(
+            box, root, wait_for=("application.transcription_ready", "application.perception_analysis")
+        )
+
+        assert certificate.impossible == {"not_in_time": 1}
+        assert collecting.raw(root)[which] == body | {"memory": "late"}
+
+    def test_what_was_stored_without_a_transcript_may_change(self, box: TavusBox, root: Path) -> None:
+        which = box.add(Script.nobody_joined(), created_at=box.clock.now() - GRACE)
+        collect(box, root)
+        box.advance(SETTLE)
+        body = json.loads(_as_received(box, which))
+        box.put_raw(which, body | {"events": None})
+
+        assert sum(collect(box, root).impossible.values()) == 1
+        assert collecting.raw(root)[which] == body | {"events": None}
+
+
+def _send_less(box: TavusBox, which: str, less: dict[str, Any] | str) -> None:
+    body = json.loads(_as_received(box, which))
+    if isinstance(less, dict):
+        body |= less
+    for event in body["events"] or ():
+        if event["event_type"] == "application.transcription_ready":
+            event["properties"] = {} if less == "no properties" else {"transcript": []}
+    box.put_raw(which, body)
+
+
 class TestFailures:
     def test_one_that_cannot_be_read_fails_alone_and_comes_with_the_next_run(self, box: TavusBox, root: Path) -> None:
         ids = add(box, 20)
