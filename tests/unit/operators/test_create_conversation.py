@@ -79,6 +79,31 @@ def test_a_first_try_asks_for_nothing_but_the_conversation(manual_box: TavusBox,
     assert [request.route for request in manual_box.requests] == ["create"]
 
 
+def test_a_try_that_airflow_does_not_count_is_a_first_one(manual_box: TavusBox, new_task: Callable[..., Any]) -> None:
+    task = new_task(try_number=-1)
+    task.run(create())
+    assert task.try_number == 0, "as in `airflow tasks test`"
+    assert [request.route for request in manual_box.requests] == ["create"]
+
+
+def test_a_search_for_what_an_earlier_try_created_is_announced(
+    manual_box: TavusBox, new_task: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="airflow_provider_tavus")
+    manual_box.trouble("reset", route="create", times=1)
+    manual_box.trouble(status=503, route="list", times=500)
+    task = new_task()
+    with pytest.raises(errors.TavusError):
+        task.run(create())
+    manual_box.stop_troubles()
+    announcement = "An earlier try may have created the conversation: looking for it, for up to"
+    assert announcement not in caplog.text
+
+    task.run(create())
+
+    assert caplog.text.count(announcement) == 1
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
