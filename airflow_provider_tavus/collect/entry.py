@@ -84,8 +84,11 @@ class Entry:
 
 
 def as_time(epoch_seconds: float) -> str:
-    """Return a moment as ISO 8601 in UTC."""
-    return str(iso(datetime.fromtimestamp(epoch_seconds, UTC)))
+    """Return a moment as ISO 8601 in UTC; what is later than it can tell is the last second that it can."""
+    return str(iso(datetime.fromtimestamp(min(epoch_seconds, _LAST_SECOND), UTC)))
+
+
+_LAST_SECOND = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
 
 
 def as_epoch(time: str) -> float:

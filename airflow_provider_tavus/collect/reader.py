@@ -47,6 +47,15 @@ FAULTS_IN_A_ROW = 64
 """After so many, a service is down, and asking on would only be more load on it."""
 
 
+class UnusableConversationError(Exception):
+    """A conversation cannot be brought into the shape that it is stored in. Its text is in no message."""
+
+    def __init__(self, conversation_id: str, fault: str) -> None:
+        super().__init__(
+            f"Conversation {conversation_id} cannot be brought into the shape that it is stored in: it raised {fault}."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ToStore:
     """A conversation that is to be stored, and what the ledger is to say of it then, but for the new hash."""
@@ -119,6 +128,14 @@ class Reader:
         """Remember what went wrong first."""
         self.first_failure = self.first_failure or error
 
+    def could_not_be_stored(self, conversation_id: str, fault: str) -> None:
+        """
+        Note that a conversation was read in vain.
+
+        :param fault: the class of what was raised.
+        """
+        self._fail(conversation_id, UnusableConversationError(conversation_id, fault), fault)
+
     async def _read_on(self, listing: asyncio.Future[None], store_anyway: bool) -> None:
         while (due := await self._next(listing)) is not None:
             to_store = await self._read(due, store_anyway)
@@ -159,12 +176,15 @@ class Reader:
         except UnknownConversationError:
             self._settle(due, entry_of_what_is_gone(due, DELETED, now=self._clock()))
         except TavusError as error:
-            self._fail(due, error)
+            self._fail(due.conversation_id, error, type(error).__name__)
             self._faults_in_a_row += 1
             self._gives_up |= isinstance(error, NOBODY_GETS_THROUGH) or self._faults_in_a_row >= FAULTS_IN_A_ROW
         else:
             self._faults_in_a_row = 0
-            return await self._make_of(conversation, due, body, store_anyway=store_anyway)
+            try:
+                return await self._make_of(conversation, due, body, store_anyway=store_anyway)
+            except (ValueError, OverflowError) as fault:
+                self.could_not_be_stored(due.conversation_id, type(fault).__name__)
         return None
 
     async def _make_of(
@@ -196,7 +216,7 @@ class Reader:
         try:
             prepared = self._plan.privacy.prepare(body)
         except RedactionError as error:
-            self._fail(due, error)
+            self._fail(due.conversation_id, error, type(error).__name__)
             return None
         stored_at = due.entry.partition if due.entry and due.entry.sha256 else None
         if stored_at == entry.partition and not store_anyway and entry.sha256 == sha256(prepared).hexdigest():
@@ -214,6 +234,6 @@ class Reader:
         else:
             self._index.settle([(entry, outcome)])
 
-    def _fail(self, due: Due, error: Exception) -> None:
+    def _fail(self, conversation_id: str, error: Exception, why: str) -> None:
         self.failed(error)
-        self._index.settle_unchanged(due.conversation_id, "failed", type(error).__name__)
+        self._index.settle_unchanged(conversation_id, "failed", why)

@@ -9,6 +9,7 @@ own stands in ``extra``. The tables grow without breaking anybody: a new column 
 from __future__ import annotations
 
 # msgspec looks at the annotations when the classes are made.
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
 
 
-Seconds = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
-"""A number that is one: the bounds shut out what a text such as "nan" could spell."""
+Seconds = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+"""A number that is finite: the bounds shut out what a text such as "nan" could spell, and no number that can be had."""
 
 
 class Row(msgspec.Struct, gc=False):

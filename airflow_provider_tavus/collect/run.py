@@ -22,7 +22,7 @@ from airflow_provider_tavus.collect.ledger import Ledger, Sweep
 from airflow_provider_tavus.collect.plan import Progress
 from airflow_provider_tavus.collect.reader import AllRead, Reader, ToStore
 from airflow_provider_tavus.collect.store import Store
-from airflow_provider_tavus.collect.writer import Writer
+from airflow_provider_tavus.collect.writer import NotStored, Writer
 from airflow_provider_tavus.collect.writer_process import WriterProcess
 
 if TYPE_CHECKING:
@@ -208,9 +208,16 @@ class CollectionRun:
                 # The writer need not wait for that.
                 self._settle_stored()
             finally:
-                hashes = await storing
-            self._stored = list(zip(batch, hashes, strict=True))
-            self._unfinished |= {each.collected.partition for each in batch}
+                told = await storing
+            for each, outcome in zip(batch, told, strict=True):
+                self._note_later(each, outcome)
+
+    def _note_later(self, each: ToStore, outcome: str | NotStored) -> None:
+        if isinstance(outcome, NotStored):
+            self._reader.could_not_be_stored(each.collected.conversation_id, outcome.fault)
+        else:
+            self._stored.append((each, outcome))
+            self._unfinished.add(each.collected.partition)
 
     def _settle_stored(self) -> None:
         """Note in the index what was stored last."""

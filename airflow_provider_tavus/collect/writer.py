@@ -20,7 +20,7 @@ from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
 from airflow_provider_tavus.conversations.renderings.lines import Style
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_tavus.collect.layout import Shard
     from airflow_provider_tavus.collect.store import Store
@@ -50,8 +50,26 @@ class Collected:
     moved_from: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NotStored:
+    """
+    Says that a conversation was not stored, because no rows or renderings can be made of it.
+
+    :param fault: the class of what was raised; its text could be what somebody said.
+    """
+
+    fault: str
+
+
 class PartitionNeverRestsError(Exception):
     """A partition was changed by others whenever it had just been written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    collected: Collected
+    lines: Sequence[bytes] = field(repr=False)
+    renderings: Mapping[str, bytes] = field(repr=False)
 
 
 class Writer:
@@ -79,18 +97,16 @@ class Writer:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def take(self, batch: Sequence[Collected]) -> list[str]:
+    def take(self, batch: Sequence[Collected]) -> list[str | NotStored]:
         """
         Store raw objects, and keep their rows aside until their partition is finished.
 
-        :return: the SHA-256 of each object's bytes, in hexadecimal.
+        :return: for each, the SHA-256 of the object's bytes, in hexadecimal, or why it was not stored.
         """
-        self._each(self._store_one, batch)
-        for each in batch:
-            self._spool.put(each.partition, safe_name(each.conversation_id), lines_of_tables(each.body))
-            if each.moved_from is not None:
-                self._moved[each.partition].add((each.moved_from, each.conversation_id))
-        return [sha256(each.body).hexdigest() for each in batch]
+        # Before anything is written: the tables of a date are made of all its raw objects, or not at all.
+        made = [self._make(each) for each in batch]
+        self._each(self._store_one, (each for each in made if isinstance(each, _Made)))
+        return [self._keep_aside(each) if isinstance(each, _Made) else each for each in made]
 
     def finish(self, partition: str) -> set[str]:
         """Make the tables of a partition that has changed anew, and of those that it took from; return which."""
@@ -108,11 +124,25 @@ class Writer:
         self._delete_one(partition, conversation_id)
         self._rebuild(partition)
 
-    def _store_one(self, collected: Collected) -> None:
-        self._store.write(raw_object(collected.partition, collected.conversation_id), collected.body)
-        if self._renderings:
-            for ending, text in rendered(collected.body, endings=self._renderings, style=Style()).items():
-                self._store.write(rendering_object(collected.partition, collected.conversation_id, ending), text)
+    def _make(self, collected: Collected) -> _Made | NotStored:
+        try:
+            renderings = rendered(collected.body, endings=self._renderings, style=Style()) if self._renderings else {}
+            return _Made(collected, lines_of_tables(collected.body), renderings)
+        except Exception as fault:
+            return NotStored(type(fault).__name__)
+
+    def _store_one(self, made: _Made) -> None:
+        place = made.collected.partition, made.collected.conversation_id
+        self._store.write(raw_object(*place), made.collected.body)
+        for ending, text in made.renderings.items():
+            self._store.write(rendering_object(*place, ending), text)
+
+    def _keep_aside(self, made: _Made) -> str:
+        collected = made.collected
+        self._spool.put(collected.partition, safe_name(collected.conversation_id), made.lines)
+        if collected.moved_from is not None:
+            self._moved[collected.partition].add((collected.moved_from, collected.conversation_id))
+        return sha256(collected.body).hexdigest()
 
     def _delete_one(self, partition: str, conversation_id: str) -> None:
         self._store.delete(raw_object(partition, conversation_id))

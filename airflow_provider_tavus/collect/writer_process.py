@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_tavus.collect.store import Store
-    from airflow_provider_tavus.collect.writer import Collected
+    from airflow_provider_tavus.collect.writer import Collected, NotStored
 
 
 class WriterProcess:
@@ -37,10 +37,10 @@ class WriterProcess:
         )
         self._call("__init__", store, settings)
 
-    def take(self, batch: Sequence[Collected]) -> list[str]:
+    def take(self, batch: Sequence[Collected]) -> list[str | NotStored]:
         """Store raw objects, keep their rows aside until their partition is finished, and return their hashes."""
-        hashes: list[str] = self._call("take", batch)
-        return hashes
+        told: list[str | NotStored] = self._call("take", batch)
+        return told
 
     def finish(self, partition: str) -> set[str]:
         """Make the tables of a partition that has changed anew, and of those that it took from; return which."""

@@ -82,6 +82,17 @@ def test_rows_leave_the_memory_group_by_group(monkeypatch: pytest.MonkeyPatch) -
     assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [6, 6, 3]
 
 
+@pytest.mark.parametrize("duration", [1e305, -1e305, 1.7976931348623157e308, 10**400, "1e305", "nan"])
+def test_any_duration_that_makes_a_line_makes_a_row(duration: Any) -> None:
+    body = json.loads(conversation(0))
+    for turn in body["events"][0]["properties"]["transcript"]:
+        turn["duration"] = duration
+    for table in TABLES:
+        lines = lines_of_tables(json.dumps(body).encode())[TABLES.index(table)].splitlines()
+        rows = pq.read_table(io.BytesIO(written(table, json.dumps(body).encode()))).to_pylist()
+        assert [row.get("duration") for row in rows] == [json.loads(line).get("duration") for line in lines]
+
+
 def test_the_file_stays_open() -> None:
     file = io.BytesIO()
     ParquetWriter(TURNS, file).close()

@@ -14,7 +14,7 @@ from collecting import GRACE, SETTLE, Crash, InterruptedStore, collect
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_tavus.collect import ledger, run
+from airflow_provider_tavus.collect import ledger, reader, run
 from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.collect.ledger import ShardCountError, UnreadableLedgerError
@@ -314,6 +314,16 @@ def _send_less(box: TavusBox, which: str, less: dict[str, Any] | str) -> None:
     box.put_raw(which, body)
 
 
+def make_unusable(box: TavusBox, which: str) -> None:
+    """Nest something in it so deeply that it can be looked at, but not be read whole."""
+    body = json.loads(_as_received(box, which))
+    nested: Any = "\U0001f600"
+    for _ in range(500):
+        nested = {"a": nested}
+    body["events"].append({"event_type": "application.odd", "properties": {"response": nested}})
+    box.put_raw(which, body)
+
+
 class TestFailures:
     def test_one_that_cannot_be_read_fails_alone_and_comes_with_the_next_run(self, box: TavusBox, root: Path) -> None:
         ids = add(box, 20)
@@ -370,6 +380,75 @@ class TestFailures:
 
         assert certificate.failed == {"RedactionError": 1}
         assert collecting.raw(root).keys() == {ids[0], ids[2]}
+
+    @pytest.mark.parametrize("a_process_stores", [False, True])
+    def test_one_of_which_no_rows_can_be_made_fails_alone_and_nothing_of_it_is_stored(
+        self, box: TavusBox, root: Path, monkeypatch: pytest.MonkeyPatch, a_process_stores: bool
+    ) -> None:
+        monkeypatch.setattr(run, "MUCH_TO_STORE", 1 if a_process_stores else 1000)
+        ids = add(box, 6)
+        make_unusable(box, ids[2])
+
+        certificate = collect(box, Store(LocalFileSystem(), str(root)), renderings=("vtt",))
+
+        assert certificate.failed == {"ValueError": 1}
+        assert (certificate.collected, certificate.complete) == (5, False)
+        assert collecting.raw(root).keys() == {*ids} - {ids[2]}
+        assert {file.stem for file in root.glob("renderings/*/*")} == {*ids} - {ids[2]}
+        collecting.tables_are_those_of_the_raw_objects(root)
+
+        box.put_raw(ids[2], None)
+        assert collect(box, root).collected == 1
+
+    def test_what_was_stored_of_one_stays_when_no_rows_can_be_made_of_it_any_more(
+        self, box: TavusBox, root: Path
+    ) -> None:
+        (which,) = add(box, 1, ago=SETTLE / 2)
+        collect(box, root)
+        before = collecting.objects(root)
+        box.advance(SETTLE)
+        make_unusable(box, which)
+
+        certificate = collect(box, root)
+
+        assert certificate.failed == {"ValueError": 1}
+        assert certificate.states == {"collected": 1}
+        assert collecting.objects(root) == before
+
+    def test_a_fault_is_told_by_its_class_and_never_by_its_text(
+        self, box: TavusBox, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ids = add(box, 3)
+        judge = reader.entry_of
+
+        def entry_of(conversation: Any, *arguments: Any, **options: Any) -> Any:
+            if conversation.conversation_id == ids[1]:
+                raise OverflowError("what somebody said")
+            return judge(conversation, *arguments, **options)
+
+        monkeypatch.setattr(reader, "entry_of", entry_of)
+        failures: list[Exception] = []
+        monkeypatch.setattr(reader.Reader, "failed", lambda self, error: failures.append(error))
+        monkeypatch.setattr(run.CollectionRun, "failure", property(lambda self: failures[0]))
+
+        assert collect(box, root).failed == {"OverflowError": 1}
+        assert collecting.raw(root).keys() == {ids[0], ids[2]}
+        assert [str(failure) for failure in failures] == [
+            f"Conversation {ids[1]} cannot be brought into the shape that it is stored in: it raised OverflowError."
+        ]
+
+    @pytest.mark.parametrize("end", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z"])
+    def test_one_that_ends_at_the_end_of_all_times_is_collected_as_all_others_are(
+        self, box: TavusBox, root: Path, end: str
+    ) -> None:
+        ids = add(box, 3)
+        body = json.loads(_as_received(box, ids[1]))
+        for event in body["events"]:
+            event["timestamp"] = end
+        box.put_raw(ids[1], body | {"updated_at": end})
+
+        assert collect(box, root).collected == 3
+        assert (collect(box, root).already_had, collecting.raw(root).keys()) == (3, set(ids))
 
     def test_a_ledger_that_cannot_be_read_is_named_and_nothing_is_changed(self, box: TavusBox, root: Path) -> None:
         add(box, 3)
