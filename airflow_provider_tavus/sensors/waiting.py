@@ -76,6 +76,7 @@ class WaitsForConversations:
         do_xcom_push: Any
         defer: Any
         log: Any
+        start_from_trigger: bool
 
     def _wait_until_decided(self, context: Context) -> Any:
         wait = self._wait(context)
@@ -195,11 +196,18 @@ class WaitsForConversations:
     def _time_out(self, context: Context, results: list[dict[str, Any]]) -> NoReturn:
         self._push_results(context, results)
         waiting = [str(Verdict.from_plain(result)) for result in results if result["state"] == "waiting"]
-        if self.deferrable and self.execution_timeout and self.execution_timeout.total_seconds() < self.timeout:
+        if self._ended_by_its_execution_timeout(context):
             raise AirflowTaskTimeout(
                 f"Timed out after the execution_timeout of {self.execution_timeout}. {_in_short(waiting)}"
             )
         raise AirflowSensorTimeout(f"Timed out after {self.timeout:g} s. {_in_short(waiting)}")
+
+    def _ended_by_its_execution_timeout(self, context: Context) -> bool:
+        if not (self.deferrable and self.execution_timeout) or self.execution_timeout.total_seconds() >= self.timeout:
+            return False
+        # A retry in a worker goes on with what the first try left of the timeout, which may be less; one in the
+        # triggerer has all of it.
+        return self.start_from_trigger or time.time() < first_started_at(context) + self.timeout
 
     def _push_id(self, context: Context) -> None:
         if isinstance(self.conversation_id, str):

@@ -144,6 +144,47 @@ def test_execution_timeout_bounds_a_deferral_which_airflow_does_not() -> None:
         waiting.execute_complete(context(), event)
 
 
+@pytest.mark.parametrize("soft_fail", [False, True])
+@pytest.mark.parametrize(
+    "where", [{"mode": "poke", "deferrable": False}, {"deferrable": True}], ids=["poke", "deferred"]
+)
+def test_a_retry_that_begins_when_the_time_is_up_ends_by_the_timeout_and_not_by_the_shorter_execution_timeout(
+    where: dict[str, Any], soft_fail: bool
+) -> None:
+    began = TaskInstance(started=time.time() - 60)
+    store = StateStore()
+    waiting = sensor(timeout=60, execution_timeout=timedelta(seconds=30), soft_fail=soft_fail, **where)
+
+    for ti in (began, TaskInstance()):
+        with pytest.raises(AirflowSkipException if soft_fail else AirflowSensorTimeout, match="Timed out after 60 s"):
+            waiting.execute(context(ti=ti, task_state_store=store))
+
+
+def test_a_deferred_retry_that_uses_up_what_the_first_try_left_ends_by_the_timeout() -> None:
+    store = StateStore()
+    waiting = sensor(deferrable=True, timeout=60, execution_timeout=timedelta(seconds=30))
+    with pytest.raises(TaskDeferred):
+        waiting.execute(context(ti=TaskInstance(started=time.time() - 40), task_state_store=store))
+    waiting.timeout = 40
+
+    with pytest.raises(AirflowSensorTimeout):
+        waiting.execute_complete(
+            context(task_state_store=store), {"status": "timeout", "conversations": [verdict("waiting")]}
+        )
+
+
+@STARTS_FROM_TRIGGER
+def test_each_try_that_began_in_the_triggerer_ends_by_an_execution_timeout_of_its_own() -> None:
+    waiting = sensor(deferrable=True, start_from_trigger=True, timeout=60, execution_timeout=timedelta(seconds=30))
+    store = StateStore()
+    for started in (time.time() - 300, time.time()):
+        with pytest.raises(AirflowTaskTimeout):
+            waiting.execute_complete(
+                context(ti=TaskInstance(started=started), task_state_store=store),
+                {"status": "timeout", "conversations": [verdict("waiting")]},
+            )
+
+
 def verdict(state: str) -> dict[str, Any]:
     return {
         "conversation_id": "c1",
