@@ -322,10 +322,11 @@ class Index:
         return bool(stored and entry.sha256) and stored != entry.sha256
 
     def call_for(self, conversation_ids: Iterable[str]) -> None:
-        """Mark conversations that are to be read once more."""
+        """Mark conversations that are to be read once more, but for those that were forgotten since."""
         with self._transaction():
             self._database.executemany(
-                "UPDATE conversations SET due = 1 WHERE id = ?", ((each,) for each in conversation_ids)
+                "UPDATE conversations SET due = 1 WHERE id = ? AND state IS NOT 'forgotten'",
+                ((each,) for each in conversation_ids),
             )
 
     def counts(self) -> Counts:
@@ -356,7 +357,7 @@ class Index:
                 look_again_at = :look_again_at, partition = :partition, listed = :listed, reason = :reason,
                 expected = :expected, unsaved = :unsaved, outcome = COALESCE(:outcome, outcome),
                 why = CASE WHEN :outcome IS NULL THEN why ELSE :reason END
-            WHERE id = :id
+            WHERE id = :id AND (state IS NOT 'forgotten' OR :state = 'forgotten')
             """,
             (self._columns(entry) | {"unsaved": unsaved, "outcome": outcome} for entry, outcome in outcomes),
         )

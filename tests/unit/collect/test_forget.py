@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import collecting
 import pytest
 from collecting import Crash, InterruptedStore, collect
 
+from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.forget import Forgotten, forget
+from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, Turn
+from airflow_provider_tavus.testing.bodies import read_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +123,55 @@ def test_a_run_that_goes_on_meanwhile_does_not_keep_it(box: TavusBox, tmp_path: 
         collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=at))
         assert is_gone(root, which), at
         collecting.tables_are_those_of_the_raw_objects(root)
+
+
+def test_a_run_that_another_one_and_a_forget_overlap_does_not_read_it_again(
+    box: TavusBox, tmp_path: Path, which: str
+) -> None:
+    whole = InterruptedStore(tmp_path / "whole")
+    collect(box, whole)
+    body: dict[str, Any] = read_body(box.conversation(which), box.clock.now(), verbose=True)
+    for at in range(1, whole.changes - 1):
+        root = tmp_path / str(at)
+        box.put_raw(which, body)
+
+        def meanwhile(root: Path = root) -> None:
+            # Another run stores something else, so the one that goes on would read it once more.
+            box.put_raw(which, body | {"memory": "late"})
+            box.advance(1.0)
+            collect(box, root)
+            forget_it(box, root, which)
+
+        certificate = collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=at))
+
+        assert is_gone(root, which), at
+        assert certificate.states == {"collected": 2, "forgotten": 1}
+        box.advance(600.0)
+        assert collect(box, root).forgotten == 1
+        assert is_gone(root, which), at
+
+
+def test_what_was_forgotten_is_neither_due_nor_noted_as_anything_else() -> None:
+    index = Index(Shard(), now=NOW)
+    index.know([Entry(conversation_id="c1", state="forgotten", at=NOW)])
+
+    index.call_for(["c1"])
+    assert index.take_due(10) == []
+    index.settle([(Entry(conversation_id="c1", state="collected", at=NOW + 1, sha256="0"), "collected")])
+    assert index.take_entries_to_save(10) == []
+    assert index.counts().states == {"forgotten": 1}
+    index.close()
+
+
+def test_a_tombstone_is_told_to_be_off_the_list_when_it_is(box: TavusBox, tmp_path: Path, which: str) -> None:
+    collect(box, tmp_path)
+    forget_it(box, tmp_path, which)
+    box.remove(which)
+    collect(box, tmp_path)
+
+    last = max((tmp_path / "_ledger").iterdir(), key=lambda segment: segment.stat().st_mtime_ns)
+    (line,) = [json.loads(line) for line in last.read_text().splitlines() if which in line]
+    assert (line["state"], line["listed"]) == ("forgotten", False)
 
 
 def test_what_a_run_stored_before_it_crashed_is_removed_by_the_next_one(
