@@ -9,6 +9,9 @@ from airflow_provider_tavus.api.errors import InvalidArgumentError
 from airflow_provider_tavus.api.ids import checked_conversation_id
 from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
 
+LONGEST = timedelta(days=3653)
+"""Ten years: longer than any wait is meant, and added to a date or made a timedelta, no overflow."""
+
 
 def checked_ids(conversation_id: str | Iterable[str]) -> tuple[str, ...]:
     """
@@ -45,9 +48,11 @@ def seconds(name: str, duration: float | timedelta) -> float:
     Return a duration in seconds.
 
     :param name: the argument's name, for the error.
-    :raises ValueError: if it is negative.
+    :raises ValueError: if it is negative, or longer than ten years.
     """
     in_seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
     if not in_seconds >= 0:
         raise ValueError(f"{name} must be 0 seconds or more, not {duration!r}.")
+    if in_seconds > LONGEST.total_seconds():
+        raise ValueError(f"{name} must be ten years or less, not {duration!r}: say timedelta(days=3653) for no end.")
     return in_seconds

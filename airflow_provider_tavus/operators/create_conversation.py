@@ -184,7 +184,7 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
         self.poke_interval = checked_poke_interval(seconds("poke_interval", poke_interval))
         self.timeout = seconds("timeout", timeout)
         self.exponential_backoff = exponential_backoff
-        self.max_wait = max_wait
+        self.max_wait = None if max_wait is None else seconds("max_wait", max_wait)
         self.deferrable = deferrable
         self.tavus_conn_id = tavus_conn_id
         if when_cleared not in {"create", "reuse"}:

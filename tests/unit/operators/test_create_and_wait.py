@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_tavus.conversations.arguments import LONGEST
 from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
 from airflow_provider_tavus.testing import Script, TavusBox
@@ -318,3 +319,17 @@ def test_a_wait_that_no_triggerer_ended_in_time_looks_one_last_time(
     fresh = create(deferrable=True)
     result = fresh.resume_execution("__fail__", {"error": "Trigger timeout"}, task.context)
     assert result["state"] == "ready"
+
+
+@pytest.mark.parametrize("concurrency_limit", [0, None], ids=["before the conversation", "after it"])
+def test_as_long_as_any_duration_may_be_can_be_waited_in_the_triggerer(
+    concurrency_limit: int | None, manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    manual_box.account.concurrency_limit = concurrency_limit
+    task = new_task()
+    task.begin_try()
+    durations = ("timeout", "concurrency_timeout", "grace_period", "poke_interval", "max_wait")
+    with pytest.raises(TaskDeferred) as deferral:
+        create(deferrable=True, exponential_backoff=True, **dict.fromkeys(durations, LONGEST)).execute(task.context)
+    assert deferral.value.timeout
+    assert deferral.value.timeout >= LONGEST

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -438,6 +438,13 @@ def test_what_json_cannot_carry_is_refused_for_good_before_anything_is_noted_or_
         {"poke_interval": 0},
         {"include": ["status"]},
         {"concurrency_timeout": -1},
+        {"max_wait": -1},
+        {"timeout": float("inf")},
+        {"timeout": timedelta.max},
+        {"concurrency_timeout": float("inf")},
+        {"grace_period": float("inf")},
+        {"max_wait": float("inf")},
+        {"poke_interval": timedelta.max},
     ],
     ids=str,
 )
