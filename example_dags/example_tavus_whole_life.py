@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
+from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.operators.conversation import GetConversationOperator
 from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
 from airflow_provider_tavus.operators.delete_conversation import DeleteConversationOperator
@@ -33,16 +34,19 @@ with DAG(
         pal_id="{{ params.pal_id }}",
         conversation_name="Example interview {{ run_id }}",
         properties={"max_call_duration": "{{ params.max_call_duration }}"},
-        include=["conversation_url"],
         deferrable=True,
     )
 
     @task
-    def invite(conversation: Any) -> str:
-        # Here conversation["conversation_url"] would be sent to whoever is to be in the call.
-        return str(conversation["conversation_id"])
+    def invite(conversation_id: Any) -> str:
+        # Given the id alone: Airflow stores and shows the arguments of a task, and the URL opens the room.
+        hook = TavusHook()
+        with hook.get_conn():
+            conversation = hook.get_conversation(conversation_id)
+        # Here conversation.conversation_url would be sent to whoever is to be in the call.
+        return conversation.conversation_id
 
-    invited: Any = invite(create.output)
+    invited: Any = invite(create.output["conversation_id"])
     wait = ConversationSensor(
         task_id="wait", conversation_id=invited, poke_interval=2, timeout=60 * 60, deferrable=True
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import runpy
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from snippets import DOCUMENTS, TESTED_ELSEWHERE, Block, blocks
+from airflow.providers.common.compat.sdk import BaseOperator, XComArg
+from snippets import DOCUMENTS, PROJECT, TESTED_ELSEWHERE, Block, blocks, write_dags
 
 from airflow_provider_tavus.conversations.plain import as_plain
 from airflow_provider_tavus.conversations.readiness import REASONS, Verdict, judge
@@ -15,6 +17,8 @@ from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.testing import Script, TavusBox
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_tavus.api.models import Conversation
 
 PYTHON = blocks("python")
@@ -42,6 +46,34 @@ def test_every_dag_has_an_id_of_its_own() -> None:
     dag_ids = [dag_id for block in PYTHON for dag_id in block.dags + block.scheduled_dags]
     assert len(dag_ids) == len(set(dag_ids))
     assert sum(block.text.count("DAG(") for block in PYTHON) == len(dag_ids), "a DAG is written so that no test sees it"
+
+
+def tasks_of(file: Path) -> list[Any]:
+    """The tasks of all DAGs in a file of DAGs, as far as it gives any of their tasks a name."""
+    named = [getattr(value, "operator", value) for value in runpy.run_path(str(file)).values()]
+    dags = {value.dag_id: value.dag for value in named if isinstance(value, BaseOperator) and value.has_dag()}
+    return [task for dag in dags.values() for task in dag.tasks]
+
+
+def arguments_of(task: Any) -> list[Any]:
+    """What Airflow renders of a task, and stores."""
+    if isinstance(task, BaseOperator):
+        return [getattr(task, name) for name in task.template_fields]
+    return [task.partial_kwargs, task._get_specified_expand_input().value]
+
+
+def test_no_task_is_given_a_whole_conversation_as_its_argument(tmp_path: Path) -> None:
+    # Airflow stores and shows the arguments of a task: a room's URL or a transcript has no place there.
+    files = [*write_dags(tmp_path).glob("*.py"), *(PROJECT / "example_dags").glob("*.py")]
+    given = [
+        (task.task_id, giver.operator_name, key)
+        for file in files
+        for task in tasks_of(file)
+        for giver, key in XComArg.iter_xcom_references(arguments_of(task))
+    ]
+    whole = {("CreateConversationOperator", "return_value"), ("GetConversationOperator", "return_value")}
+    assert [one for one in given if one[1:] in whole] == []
+    assert given.count(("invite", "CreateConversationOperator", "conversation_id")) == 2
 
 
 def test_every_block_is_in_a_language_that_is_tested() -> None:
