@@ -111,7 +111,7 @@ class CollectionRun:
             await self._collect(listing)
             await self._agree_with_others()
             self._index.note_who_is_on_the_list(sweep_was_complete=self._swept())
-            await self._save(sweep=self._swept() and self._last_sweep().order != "unknown")
+            await self._save(sweep=self._swept() and self._sweep_is_to_be_noted())
             await asyncio.to_thread(self._ledger.compact, self._index.all_entries)
             certificate = self._certificate()
             await asyncio.to_thread(self._write_certificate, certificate)
@@ -292,7 +292,7 @@ class CollectionRun:
 
     async def _keep_forgotten(self) -> list[str]:
         """Remove what a run has stored of those that were forgotten while it did; return all that were, lately."""
-        forgotten = self._index.forgotten_since(self._started_at - TOMBSTONES_ARE_WATCHED)
+        forgotten = self._index.forgotten_since(self._tombstones_are_watched_since())
         for conversation_id, partition in forgotten:
             known = [partition] if partition else None
             for each in await asyncio.to_thread(partitions_with, self._store, conversation_id, known):
@@ -301,6 +301,21 @@ class CollectionRun:
                 self._partitions.add(each)
             self._index.settle_unchanged(conversation_id, None, None)
         return [conversation_id for conversation_id, _ in forgotten]
+
+    def _tombstones_are_watched_since(self) -> float:
+        # A run that crashed may have left what was forgotten beside it. That is for the first run that comes after:
+        # no sweep is younger than the crash then, and none is noted before this was seen to.
+        last = self._ledger.last_sweep
+        return min(self._started_at, last.at if last else 0.0) - TOMBSTONES_ARE_WATCHED
+
+    def _sweep_is_to_be_noted(self) -> bool:
+        if self._last_sweep().order != "unknown":
+            return True
+        # It spares no reading of the list, but the watching of old tombstones.
+        lately = self._started_at - TOMBSTONES_ARE_WATCHED
+        return len(self._index.forgotten_since(self._tombstones_are_watched_since())) > len(
+            self._index.forgotten_since(lately)
+        )
 
     # What is left to say
 

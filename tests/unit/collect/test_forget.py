@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import collecting
 import pytest
 from collecting import Crash, InterruptedStore, collect
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.forget import Forgotten, forget
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import Shard
+from airflow_provider_tavus.collect.store import Store
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, Turn
 from airflow_provider_tavus.testing.bodies import read_body
 
@@ -174,8 +176,9 @@ def test_a_tombstone_is_told_to_be_off_the_list_when_it_is(box: TavusBox, tmp_pa
     assert (line["state"], line["listed"]) == ("forgotten", False)
 
 
+@pytest.mark.parametrize("days", [0, 1, 5])
 def test_what_a_run_stored_before_it_crashed_is_removed_by_the_next_one(
-    box: TavusBox, tmp_path: Path, which: str
+    box: TavusBox, tmp_path: Path, which: str, days: int
 ) -> None:
     def meanwhile() -> None:
         forget_it(box, tmp_path, which)
@@ -183,8 +186,44 @@ def test_what_a_run_stored_before_it_crashed_is_removed_by_the_next_one(
     with pytest.raises(Crash):
         collect(box, InterruptedStore(tmp_path, meanwhile=meanwhile, meanwhile_at=1, crash_at=8))
     assert not is_gone(tmp_path, which)
+    box.advance(days * DAY + 60.0)
 
     collect(box, tmp_path)
 
     assert is_gone(tmp_path, which)
     collecting.tables_are_those_of_the_raw_objects(tmp_path)
+
+
+class CountingStore(Store):
+    """A folder that counts how often it is asked whether there is an object of some name."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(LocalFileSystem(), str(root))
+        self.asked = 0
+
+    def has(self, name: str) -> bool:
+        self.asked += 1
+        return super().has(name)
+
+
+@pytest.mark.parametrize("others", [0, 60], ids=["a list of no order", "a list in order"])
+def test_the_destination_is_not_asked_for_the_forgotten_for_ever(
+    box: TavusBox, tmp_path: Path, which: str, others: int
+) -> None:
+    for number in range(others):
+        box.add(Script.finished(), created_at=NOW - 2 * DAY - number)
+    collect(box, tmp_path)
+    forget_it(box, tmp_path, which)
+    asked, segments = [], []
+    for _ in range(10):
+        box.advance(DAY / 2 - 60.0)
+        store = CountingStore(tmp_path)
+        collect(box, store)
+        asked.append(store.asked)
+        segments.append(len(list((tmp_path / "_ledger").iterdir())))
+
+    # Where it may be: the object, and four renderings of it.
+    assert asked[0] == asked[1] == 5
+    assert sum(asked) <= 6 * 5
+    assert asked[-3:] == [0, 0, 0]
+    assert others or segments[-1] == segments[-4]
