@@ -279,8 +279,10 @@ class CollectionRun:
         of them sees that it is not alone, and reads the conversation once more.
         """
         for _ in range(WORDS_WITH_OTHERS):
-            again = []
-            for entries in await asyncio.to_thread(list, self._ledger.read_new()):
+            again: list[str] = []
+            new = self._ledger.read_new()
+            # Some at a time: others may have written as much as there is in all.
+            while (entries := await asyncio.to_thread(next, new, None)) is not None:
                 again += [entry.conversation_id for entry in entries if self._index.stored_otherwise(entry)]
                 self._index.know(entries)
             self._copies.forget(await self._keep_forgotten())

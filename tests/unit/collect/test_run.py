@@ -16,15 +16,17 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_tavus.collect import ledger, outcome, reader, run
 from airflow_provider_tavus.collect.copies import NoCopies
+from airflow_provider_tavus.collect.entry import Entry
+from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import Shard
-from airflow_provider_tavus.collect.ledger import ShardCountError, UnreadableLedgerError
+from airflow_provider_tavus.collect.ledger import Ledger, ShardCountError, UnreadableLedgerError
 from airflow_provider_tavus.collect.store import Store
 from airflow_provider_tavus.collect.writer_process import WriterProcess
 from airflow_provider_tavus.conversations.privacy import Privacy
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, drawn_script, events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from subprocess import Popen
 
@@ -540,6 +542,39 @@ class TestOverlap:
 
         assert "recording_ready" in json.dumps(collecting.raw(root)[which])
         collecting.tables_are_those_of_the_raw_objects(root)
+
+    def test_what_others_have_written_meanwhile_is_taken_in_some_at_a_time(
+        self, box: TavusBox, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ledger, "ENTRIES_AT_A_TIME", 2)
+        steps: list[str] = []
+
+        class Noticed(Entry):
+            @classmethod
+            def from_json(cls, plain: Mapping[str, Any]) -> Entry:
+                steps.append("r")
+                return Entry.from_json(plain)
+
+        know = Index.know
+
+        def noticed(index: Index, entries: Iterable[Entry]) -> None:
+            steps.append("k")
+            know(index, entries)
+
+        monkeypatch.setattr(ledger, "Entry", Noticed)
+        monkeypatch.setattr(Index, "know", noticed)
+
+        def meanwhile() -> None:
+            # A segment without entries, and after it one with some.
+            Ledger(Store(LocalFileSystem(), str(root)), run_id="0", shard=Shard(0, 2), clock=box.clock.now).write([])
+            collect(box, root, shard=Shard(0, 2))
+            steps.clear()
+
+        ids = add(box, 12)
+        collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=1), shard=Shard(1, 2))
+
+        assert steps.count("r") == sum(map(Shard(0, 2).has, ids)) > 2
+        assert "rrr" not in "".join(steps)
 
 
 def test_much_is_stored_by_a_process_of_its_own_in_the_same_bytes(
