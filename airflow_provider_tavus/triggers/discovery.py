@@ -22,7 +22,7 @@ from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.clock import WallClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
 
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.models import Conversation, ConversationPage
@@ -37,6 +37,8 @@ SWEEP_INTERVAL = 600.0
 """Seconds between two sweeps, at least; also those after which the connection is read again."""
 SHORTEST_PAUSE = 1.0
 """Seconds between two looks, at least, however many callbacks come."""
+REMEMBERED = 10_000
+"""Of how many conversations it is remembered that they had a callback and were not listed, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ class Discovery:
         self._rows: dict[str, Listed] = {}
         self._needs: dict[object, float] = {}
         self._swept_at, self._swept_back_to = -math.inf, math.inf
+        self._looked_for: dict[str, None] = {}
+        """Who had a callback, and has not been seen: a look that begins later is still to come, or to succeed."""
+        self._not_listed: dict[str, None] = {}
+        """Who had a callback, and was not listed at a look that began later."""
         self._hurry = asyncio.Event()
         self._trouble: str | None = None
         self.looks = 0
@@ -97,10 +103,6 @@ class Discovery:
         assert self._settings is not None, "nobody asks before the first look"
         return self._settings
 
-    def knows(self, conversation_id: str) -> bool:
-        """Say whether a conversation has been seen."""
-        return conversation_id in self._rows
-
     def is_needed_back_to(self, moment: float, watcher: object) -> None:
         """Let a watcher say since when (epoch seconds) it needs to know what was created."""
         self._needs[watcher] = moment
@@ -113,9 +115,18 @@ class Discovery:
         """Let the next look be a sweep: what was seen may have changed."""
         self._swept_at = -math.inf
 
-    def hurry(self) -> None:
-        """Look as soon as may be: there is a conversation that nobody has seen."""
-        self._hurry.set()
+    def look_soon_for(self, conversation_ids: Iterable[str]) -> None:
+        """
+        Look as soon as may be if there are conversations among these that nobody has seen.
+
+        Once for each: whom a look did not find, such as one of another account, further looks need not find either.
+        """
+        self._looked_for |= {
+            one: None for one in conversation_ids if not (one in self._rows or one in self._not_listed)
+        }
+        _keep_the_last(self._looked_for)
+        if self._looked_for:
+            self._hurry.set()
 
     async def run(self) -> AsyncIterator[Discovery]:
         """Look for ever, and yield itself after each look, and once before: watchers then say what they need."""
@@ -139,6 +150,7 @@ class Discovery:
 
     async def _look_or_say_why_not(self) -> float:
         """Look once, and return the seconds until the next look."""
+        looked_for = set(self._looked_for)
         try:
             await self._connect()
             await self._look()
@@ -153,7 +165,16 @@ class Discovery:
             self._tell("The list of conversations can be had again.")
         self._trouble = None
         self.looks += 1
+        self._has_looked_for(looked_for)
         return self._interval
+
+    def _has_looked_for(self, conversation_ids: Collection[str]) -> None:
+        self._not_listed |= {one: None for one in conversation_ids if one not in self._rows}
+        _keep_the_last(self._not_listed)
+        # Whose callback came only while the look went on may have been listed too late for it.
+        self._looked_for = {one: None for one in self._looked_for if not (one in conversation_ids or one in self._rows)}
+        if not self._looked_for:
+            self._hurry.clear()
 
     async def _look(self) -> None:
         now = self._clock.now()
@@ -225,7 +246,10 @@ class Discovery:
 
     async def _wait(self, looked_at: float, pause: float) -> None:
         """Wait until the next look is due, or there is a reason to hurry; but never less than the shortest pause."""
-        self._hurry.clear()
+        if self._trouble:
+            # Callbacks come from anywhere: they are not to cut short above all a pause that Tavus asked for.
+            await self._clock.wait_until(looked_at + pause)
+            return
         due = asyncio.ensure_future(self._clock.wait_until(looked_at + pause))
         hurry = asyncio.ensure_future(self._hurry.wait())
         try:
@@ -233,8 +257,7 @@ class Discovery:
         finally:
             due.cancel()
             hurry.cancel()
-        if not self._trouble:
-            await self._clock.wait_until(looked_at + min(SHORTEST_PAUSE, self._interval))
+        await self._clock.wait_until(looked_at + min(SHORTEST_PAUSE, self._interval))
 
     # -- the connection ------------------------------------------------------------------------------------------
 
@@ -263,6 +286,11 @@ def as_listed(row: Conversation) -> Listed:
         labels=Labels(row.conversation_name, row.pal_id, row.face_id),
         callback_url=row.callback_url,
     )
+
+
+def _keep_the_last(ids: dict[str, None]) -> None:
+    for oldest in list(ids)[:-REMEMBERED]:
+        del ids[oldest]
 
 
 def _created_before(row: Conversation, moment: float) -> bool:

@@ -138,9 +138,9 @@ class Watch:
                 self._discovery.is_not_needed_by(self)
 
     def _hear(self, conversation_ids: Sequence[str]) -> None:
-        """Look at the list at once if there are callbacks of conversations that it has not shown yet."""
-        if self._discovery and not all(map(self._discovery.knows, conversation_ids)):
-            self._discovery.hurry()
+        """Let the list be looked at soon if there are callbacks of conversations that it has not shown yet."""
+        if self._discovery:
+            self._discovery.look_soon_for(conversation_ids)
 
     # -- what is listed ------------------------------------------------------------------------------------------
 
