@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -11,8 +12,6 @@ from airflow_provider_tavus.api.errors import ConfigurationError
 from airflow_provider_tavus.api.settings import PUBLIC_BASE_URL, ClientSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow.providers.common.compat.sdk import Connection
 
 
@@ -21,14 +20,19 @@ KNOWN_EXTRAS = frozenset({"connect_timeout", "read_timeout", "retries", "proxy",
 log = logging.getLogger(__name__)
 
 
-def client_settings(connection: Connection, extra: Mapping[str, Any]) -> ClientSettings:
+def client_settings(connection: Connection, extra: Any) -> ClientSettings:
     """
     Read the settings out of a connection.
 
     :param connection: password = API key, host, port and schema = base URL.
-    :param extra: the connection's extra, decoded; what the form leaves empty counts as absent.
+    :param extra: the connection's extra, decoded: Airflow decodes whatever JSON it is. What the form leaves empty
+        counts as absent.
     :raises ConfigurationError: naming the field that cannot be used, never its secret value.
     """
+    if not isinstance(extra, Mapping):
+        raise ConfigurationError(
+            f'Extra of connection {connection.conn_id!r} must be a JSON object, such as {{"read_timeout": 60}}.'
+        )
     read = _Extra(str(connection.conn_id), extra)
     if unknown := sorted(extra.keys() - KNOWN_EXTRAS):
         log.warning("Connection %r has extras that nothing reads: %s.", connection.conn_id, ", ".join(unknown))

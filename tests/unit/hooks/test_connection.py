@@ -126,6 +126,16 @@ def test_an_extra_that_cannot_be_used_is_named(extra: dict[str, Any], wanted: st
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("extra", [["secret"], 5, "secret", True, None], ids=repr)
+def test_an_extra_that_is_no_object_is_said_and_not_shown(extra: Any) -> None:
+    connection = Connection(conn_id="tavus_default", conn_type="tavus", password=KEY)
+    with pytest.raises(
+        ConfigurationError, match="Extra of connection 'tavus_default' must be a JSON object, such as"
+    ) as refused:
+        client_settings(connection, extra)
+    assert "secret" not in str(refused.value)
+
+
 def test_an_extra_that_nothing_reads_is_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert settings({"readtimeout": 5, "retries": 1}).retries == 1
     assert "readtimeout" in caplog.text

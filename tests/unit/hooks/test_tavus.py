@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_tavus.api import calls
 from airflow_provider_tavus.api.errors import AuthenticationError, ConfigurationError
@@ -57,6 +58,28 @@ async def test_the_connection_is_read_once(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_missing_connection_says_what_to_add() -> None:
     with pytest.raises(ConfigurationError, match="no Airflow connection 'nowhere': add one of type 'tavus'"):
         _ = TavusHook("nowhere").settings
+
+
+@pytest.mark.parametrize("extra", ["[1]", "5", '"text"'])
+def test_an_extra_that_is_no_object_is_said_wherever_the_connection_is_read(
+    extra: Any, connect: Callable[..., str], box: TavusBox
+) -> None:
+    hook = TavusHook(connect(extra=extra))
+    try:
+        hook.get_connection(hook.tavus_conn_id)
+    except AirflowNotFoundException:
+        pytest.skip("this Airflow itself refuses such a connection")
+    says = "Extra of connection 'tavus_default' must be a JSON object"
+
+    with pytest.raises(ConfigurationError, match=says):
+        _ = hook.settings
+    with pytest.raises(ConfigurationError, match=says):
+        asyncio.run(hook.resolve_settings())
+    works, message = hook.test_connection()
+
+    assert not works
+    assert message.startswith(says)
+    assert box.count() == 0
 
 
 def test_a_wrong_key_is_an_error_of_its_own(connect: Callable[..., str]) -> None:
