@@ -10,6 +10,8 @@ from airflow.providers.common.compat.sdk import (
     ObjectStoragePath,
 )
 
+from airflow_provider_tavus.api.errors import InvalidArgumentError
+from airflow_provider_tavus.conversations.arguments import checked_event_types
 from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
 from airflow_provider_tavus.hooks.copies import open_copies
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
@@ -110,6 +112,7 @@ class CollectConversationsOperator(BaseOperator):
         _check_choices("renderings", renderings, RENDERINGS)
         if isinstance(wait_for, str) or isinstance(leave_out, str):
             raise ValueError("wait_for and leave_out must be lists, such as ['application.transcription_ready'].")
+        checked_event_types(wait_for)
         for seconds in (grace_period, settle_period, lookback, sweep_interval):
             if seconds < 0:
                 raise ValueError("grace_period, settle_period, lookback and sweep_interval cannot be negative.")
@@ -154,7 +157,6 @@ class CollectConversationsOperator(BaseOperator):
         return plain
 
     def _plan(self) -> Plan:
-        from airflow_provider_tavus.collect.layout import Shard
         from airflow_provider_tavus.collect.outcome import Wanted
         from airflow_provider_tavus.collect.plan import Plan
         from airflow_provider_tavus.conversations.privacy import Privacy
@@ -165,7 +167,7 @@ class CollectConversationsOperator(BaseOperator):
             ),
             sweep_interval=self.sweep_interval,
             lookback=self.lookback,
-            shard=Shard(*self.shard),
+            shard=_checked_shard(self.shard),
             requests_in_flight=self.requests_in_flight,
             privacy=Privacy(
                 system_turns=self.system_turns,
@@ -242,6 +244,20 @@ class CollectConversationsOperator(BaseOperator):
             f"{sum(certificate.failed.values())} conversations could not be collected, or the list could not be read; "
             f"everything else was stored. The first failure: {failure}"
         ) from failure
+
+
+def _checked_shard(shard: Any) -> Shard:
+    from airflow_provider_tavus.collect.layout import Shard
+
+    # Templates are rendered to text.
+    numbers = [str(each) for each in shard] if isinstance(shard, list | tuple) else []
+    try:
+        index, count = map(int, numbers)
+        return Shard(index, count)
+    except ValueError:
+        raise InvalidArgumentError(
+            f"shard must be (index, count), two whole numbers, the index counted from 0: such as (0, 4), not {shard!r}."
+        ) from None
 
 
 def _require_pyarrow() -> None:

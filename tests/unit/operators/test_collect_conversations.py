@@ -341,6 +341,7 @@ def test_conversations_are_written_into_a_database_as_well_and_forgotten_there_t
         ({"formats": ["csv"]}, "csv"),
         ({"renderings": ["pdf"]}, "pdf"),
         ({"wait_for": "application.transcription_ready"}, "must be lists"),
+        ({"wait_for": ["transcription_ready"]}, "'transcription_ready' in wait_for is no event type"),
         ({"lookback": -1}, "cannot be negative"),
         ({"requests_in_flight": 0}, "1 or more"),
     ],
@@ -348,3 +349,27 @@ def test_conversations_are_written_into_a_database_as_well_and_forgotten_there_t
 def test_what_cannot_be_meant_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         CollectConversationsOperator(task_id="collect", destination="file:///lake", **arguments)
+
+
+def test_templates_of_shards_become_numbers(collect: Callable[..., dict[str, Any]], ids: list[str]) -> None:
+    shares = []
+    for index in range(3):
+        shard: Any = ("{{ params.index }}", "{{ params.count }}")
+        operator = CollectConversationsOperator(task_id="collect", destination="file:///lake", shard=shard)
+        operator.render_template_fields({"params": {"index": index, "count": 3}})
+        shares.append(collect(shard=operator.shard))
+
+    assert [share["shard"] for share in shares] == ["0/3", "1/3", "2/3"]
+    assert sum(share["collected"] for share in shares) == len(ids)
+
+
+@pytest.mark.parametrize(
+    "shard", [("", "4"), ("1.5", "4"), (0.5, 4), ("4", "4"), (-1, 4), (0, 0), (1, 2, 3), "01", None, {"index": 0}]
+)
+def test_what_is_no_shard_is_refused_before_anything_is_asked(
+    collect: Callable[..., dict[str, Any]], box: TavusBox, tmp_path: Path, shard: Any
+) -> None:
+    with pytest.raises(AirflowFailException, match=r"shard must be \(index, count\), two whole numbers"):
+        collect(shard=shard)
+    assert box.count() == 0
+    assert not list(tmp_path.iterdir())
