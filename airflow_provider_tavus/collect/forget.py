@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.collect.entry import Entry, as_time
+from airflow_provider_tavus.collect.formats import FORMATS
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import (
     RAW,
@@ -127,9 +128,11 @@ def _objects(partition: str, conversation_id: str) -> list[str]:
 
 def _remove(store: Store, shard: Shard, partition: str, forgotten: Forgotten) -> None:
     forgotten.removed.extend(name for name in _objects(partition, forgotten.conversation_id) if store.has(name))
-    formats = {
+    endings = {
         name.rsplit(".", 1)[-1] for table in TABLES for name in store.versions(table_folder(table.name, partition))
     }
+    # Others may have put something there, such as a .DS_Store.
+    formats = endings & FORMATS.keys()
     writer = Writer(store, shard=shard, formats=sorted(formats))
     try:
         writer.remove(partition, forgotten.conversation_id)

@@ -98,6 +98,19 @@ def test_the_table_file_of_its_shard_is_written_anew(box: TavusBox, tmp_path: Pa
     assert len(list(collecting.rows(tmp_path, "conversations"))) == 2
 
 
+def test_files_of_others_beside_the_tables_are_passed_over(box: TavusBox, tmp_path: Path, which: str) -> None:
+    collect(box, tmp_path)
+    folders = list(tmp_path.glob("turns/*"))
+    for name in (".DS_Store", "notes", "part-00000.csv"):
+        (folders[0] / name).write_bytes(b"of others")
+
+    forgotten = forget_it(box, tmp_path, which)
+
+    assert is_gone(tmp_path, which)
+    assert {name.rsplit("/", 1)[-1] for name in forgotten.rewritten} == {"part-00000.jsonl"}
+    assert (folders[0] / ".DS_Store").read_bytes() == b"of others"
+
+
 def test_it_can_be_done_again_after_a_crash_anywhere(box: TavusBox, tmp_path: Path, which: str) -> None:
     collect(box, tmp_path / "whole")
     whole = InterruptedStore(tmp_path / "whole")
