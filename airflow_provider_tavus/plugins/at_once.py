@@ -40,7 +40,7 @@ REST = 30.0
 MOST_UNKNOWN = 20
 """How many ids may be unknown to Tavus within such a time."""
 REMEMBERED = 10_000
-"""Of how many conversations it is remembered that they have had their event, the last ones."""
+"""Of how many events it is remembered who has had them, the last ones."""
 
 LEFT_TO_THEM = "Callbacks have no effect on watchers for %.0f s, which look by themselves: %s"
 
@@ -100,7 +100,8 @@ class Looks:
         self._read_at = -KNOWN_FOR
         self._rest_until: dict[str, float] = {}
         self._unknown: deque[float] = deque(maxlen=MOST_UNKNOWN)
-        self._had_event: dict[str, None] = {}
+        self._had_event: dict[tuple[str, int], None] = {}
+        """Which conversations have had the event of which watcher, by the number of its trigger."""
 
     def __call__(self, conversation_id: str) -> float:
         """
@@ -108,8 +109,6 @@ class Looks:
 
         :return: the seconds for which there should be no further look.
         """
-        if conversation_id in self._had_event:
-            return 0.0
         try:
             self._read_what_there_is()
             self._look_at(conversation_id)
@@ -134,16 +133,25 @@ class Looks:
     def _look_at(self, conversation_id: str) -> None:
         may_be_known = not self._hooks
         for conn_id, hook in self._hooks.items():
+            waiting = self._who_waits_for(conversation_id, conn_id)
             try:
-                conversation = self._read(conversation_id, conn_id, hook)
+                conversation = self._read(conversation_id, conn_id, hook) if waiting else None
             except (NotFoundError, UnknownConversationError):
                 continue
             may_be_known = True
-            for watcher in self._watchers:
-                if conversation and watcher.trigger.tavus_conn_id == conn_id:
+            for watcher in waiting:
+                if conversation:
                     self._store_if_ready(conversation, watcher)
         if not may_be_known:
             self._unknown.append(time.monotonic())
+
+    def _who_waits_for(self, conversation_id: str, conn_id: str) -> list[Watcher]:
+        """Return the watchers of a connection that have not had the event of a conversation yet, as far as known."""
+        return [
+            watcher
+            for watcher in self._watchers
+            if watcher.trigger.tavus_conn_id == conn_id and (conversation_id, watcher.trigger_id) not in self._had_event
+        ]
 
     def _read(self, conversation_id: str, conn_id: str, hook: TavusHook) -> Conversation | None:
         """Read a conversation; None while its connection is left alone."""
@@ -166,6 +174,12 @@ class Looks:
         payload = watcher.trigger.payload_if_ready(conversation)
         if payload is not None and watcher.store_event(payload):
             metrics.an_event_was_fired()
-            self._had_event[conversation.conversation_id] = None
-            for oldest in list(self._had_event)[:-REMEMBERED]:
-                del self._had_event[oldest]
+            self._remember_who_had_it(conversation.conversation_id, watcher)
+
+    def _remember_who_had_it(self, conversation_id: str, watcher: Watcher) -> None:
+        # An asset has one event of a conversation, whichever of its watchers was the first.
+        for other in self._watchers:
+            if not set(watcher.asset_ids).isdisjoint(other.asset_ids):
+                self._had_event[conversation_id, other.trigger_id] = None
+        for oldest in list(self._had_event)[:-REMEMBERED]:
+            del self._had_event[oldest]

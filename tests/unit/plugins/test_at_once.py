@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ if not AIRFLOW_V_3_3_PLUS:
 
 from airflow_provider_tavus.plugins import at_once
 from airflow_provider_tavus.plugins.at_once import MOST_UNKNOWN, REST, AtOnce, Looks
-from airflow_provider_tavus.testing import Script, TavusBox
+from airflow_provider_tavus.testing import Script, TavusBox, events
 from airflow_provider_tavus.triggers.event import ConversationEventTrigger
 
 if TYPE_CHECKING:
@@ -78,6 +79,80 @@ def test_each_watcher_judges_for_itself_by_one_read(
 
     assert events_database.with_events() == [calls["p2"]]
     assert box.count("get") == 2
+
+
+def watch_for_another_asset(events_database: EventsDatabase, trigger: ConversationEventTrigger, *, began: float) -> int:
+    """Have a watcher of an asset beside the first one, and return the asset's number."""
+    from airflow.models.asset import AssetActive, AssetModel
+
+    with closing(events_database.sessions()) as session:
+        asset = AssetModel(name="analyses", uri="analyses", group="asset", extra={})
+        session.add_all([asset, AssetActive(name="analyses", uri="analyses")])
+        session.commit()
+        events_database.asset_id = asset.id
+    events_database.watch(trigger, began=began)
+    return events_database.asset_id
+
+
+def assets_with_events(events_database: EventsDatabase) -> list[int]:
+    from airflow.models.asset import AssetEvent
+    from sqlalchemy import select
+
+    with closing(events_database.sessions()) as session:
+        return sorted(session.scalars(select(AssetEvent.asset_id)))
+
+
+def test_a_watcher_of_another_asset_that_waits_for_more_has_its_event_at_once_too(
+    looks: Looks, box: TavusBox, events_database: EventsDatabase, began: float
+) -> None:
+    calls = events_database.asset_id
+    events_database.watch(ConversationEventTrigger(), began=began)
+    more = ConversationEventTrigger(wait_for=["application.transcription_ready", "application.perception_analysis"])
+    analyses = watch_for_another_asset(events_database, more, began=began)
+    one = box.add(Script.finished(), created_at=time.time() - HOUR)
+
+    for _ in range(3):
+        looks(one)
+    assert assets_with_events(events_database) == [calls]
+
+    analysed = Script.finished(further_events=(events.perception_analysis("calm", after=1.0),))
+    box.remove(one)
+    box.add(analysed, conversation_id=one, created_at=time.time() - HOUR)
+    for _ in range(3):
+        looks(one)
+    assert assets_with_events(events_database) == sorted([calls, analyses])
+    assert box.count("get") == 4
+
+
+def test_of_an_asset_with_several_watchers_none_has_a_conversation_read_that_had_its_event(
+    looks: Looks, box: TavusBox, events_database: EventsDatabase, began: float
+) -> None:
+    for trigger in (ConversationEventTrigger(), ConversationEventTrigger(wait_for=["no.such.event"])):
+        events_database.watch(trigger, began=began)
+    one = box.add(Script.finished(), created_at=time.time() - HOUR)
+
+    for _ in range(3):
+        looks(one)
+
+    assert box.count("get") == 1
+    assert events_database.with_events() == [one]
+
+
+def test_only_the_last_events_are_remembered(
+    looks: Looks, box: TavusBox, events_database: EventsDatabase, began: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(at_once, "REMEMBERED", 2)
+    events_database.watch(ConversationEventTrigger(), began=began)
+    calls = [box.add(Script.finished(), created_at=time.time() - HOUR) for _ in range(3)]
+    for one in calls:
+        looks(one)
+    box.forget_requests()
+
+    for one in calls:
+        looks(one)
+
+    assert [box.count("get", one) for one in calls] == [1, 0, 0]
+    assert events_database.with_events() == sorted(calls)
 
 
 def test_where_nobody_watches_nothing_is_read(looks: Looks, box: TavusBox, events_database: EventsDatabase) -> None:
