@@ -164,12 +164,14 @@ def test_nothing_is_created_while_the_list_cannot_be_read(manual_box: TavusBox, 
     assert manual_box.count("create") == 1
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403])
+@pytest.mark.parametrize(
+    ("status", "says"), [(400, "because"), (401, "valid API key"), (402, "because"), (403, "because")]
+)
 def test_a_refusal_is_no_reason_to_look_and_none_to_retry(
-    status: int, manual_box: TavusBox, new_task: Callable[..., Any]
+    status: int, says: str, manual_box: TavusBox, new_task: Callable[..., Any]
 ) -> None:
     manual_box.trouble(route="create", status=status, body={"error": "because"})
-    with pytest.raises(AirflowFailException, match="because"):
+    with pytest.raises(AirflowFailException, match=says):
         new_task().run(create())
     assert manual_box.count("list") == 0
 
