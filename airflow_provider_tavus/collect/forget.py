@@ -14,15 +14,12 @@ from airflow_provider_tavus.collect.layout import (
     RAW,
     RUNS,
     Shard,
-    raw_object,
-    rendering_object,
     table_folder,
     table_object,
 )
 from airflow_provider_tavus.collect.ledger import Ledger
 from airflow_provider_tavus.collect.tables import TABLES
-from airflow_provider_tavus.collect.writer import Writer
-from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
+from airflow_provider_tavus.collect.writer import Writer, objects_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,16 +115,11 @@ def partitions_with(store: Store, conversation_id: str, among: Sequence[str] | N
     """
     if among is None:
         among = [folder.removeprefix("created=") for folder in store.folders(RAW)]
-    return [each for each in among if any(map(store.has, _objects(each, conversation_id)))]
-
-
-def _objects(partition: str, conversation_id: str) -> list[str]:
-    renderings = [rendering_object(partition, conversation_id, ending) for ending in RENDERINGS]
-    return [raw_object(partition, conversation_id), *renderings]
+    return [each for each in among if any(map(store.has, objects_of(each, conversation_id)))]
 
 
 def _remove(store: Store, shard: Shard, partition: str, forgotten: Forgotten) -> None:
-    forgotten.removed.extend(name for name in _objects(partition, forgotten.conversation_id) if store.has(name))
+    forgotten.removed.extend(name for name in objects_of(partition, forgotten.conversation_id) if store.has(name))
     endings = {
         name.rsplit(".", 1)[-1] for table in TABLES for name in store.versions(table_folder(table.name, partition))
     }

@@ -111,7 +111,7 @@ class Writer:
     def finish(self, partition: str) -> set[str]:
         """Make the tables of a partition that has changed anew, and of those that it took from; return which."""
         moved = self._moved.pop(partition, set())
-        self._each(lambda place: self._delete_one(*place), moved)
+        self._each(self._store.delete, chain.from_iterable(objects_of(*place) for place in moved))
         changed = {partition, *(earlier for earlier, _ in moved)}
         for each in sorted(changed):
             self._rebuild(each)
@@ -121,8 +121,12 @@ class Writer:
     def remove(self, partition: str, conversation_id: str) -> None:
         """Remove a conversation from a partition: its raw object, its renderings and its rows."""
         self._spool.drop(partition)
-        self._delete_one(partition, conversation_id)
+        # Whoever looks for it after a crash has to find an object of it, as long as its rows may be in the tables.
+        *others, remains = objects_of(partition, conversation_id)
+        self._store.write(remains, b"")
+        self._each(self._store.delete, others)
         self._rebuild(partition)
+        self._store.delete(remains)
 
     def _make(self, collected: Collected) -> _Made | NotStored:
         try:
@@ -143,11 +147,6 @@ class Writer:
         if collected.moved_from is not None:
             self._moved[collected.partition].add((collected.moved_from, collected.conversation_id))
         return sha256(collected.body).hexdigest()
-
-    def _delete_one(self, partition: str, conversation_id: str) -> None:
-        self._store.delete(raw_object(partition, conversation_id))
-        for ending in RENDERINGS:
-            self._store.delete(rendering_object(partition, conversation_id, ending))
 
     def _rebuild(self, partition: str) -> None:
         """
@@ -209,6 +208,12 @@ class Writer:
 
     def _each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list((self._pool.map if self._pool else map)(work, items))
+
+
+def objects_of(partition: str, conversation_id: str) -> list[str]:
+    """Return the names of all that may be there of a conversation alone: its raw object, then its renderings."""
+    renderings = [rendering_object(partition, conversation_id, ending) for ending in RENDERINGS]
+    return [raw_object(partition, conversation_id), *renderings]
 
 
 class _Spool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import collecting
@@ -205,6 +206,29 @@ def test_what_a_run_stored_before_it_crashed_is_removed_by_the_next_one(
 
     assert is_gone(tmp_path, which)
     collecting.tables_are_those_of_the_raw_objects(tmp_path)
+
+
+def test_what_a_run_was_removing_when_it_crashed_is_removed_by_the_next_one(
+    box: TavusBox, tmp_path: Path, which: str
+) -> None:
+    def run(root: Path, *, crash_at: int | None = None) -> InterruptedStore:
+        def meanwhile() -> None:
+            forget_it(box, root, which)
+
+        store = InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=1, crash_at=crash_at)
+        with suppress(Crash):
+            collect(box, store)
+        return store
+
+    changes = run(tmp_path / "whole").changes
+    for crash_at in range(3, changes + 1):
+        root = tmp_path / str(crash_at)
+        run(root, crash_at=crash_at)
+
+        collect(box, root)
+
+        assert is_gone(root, which), crash_at
+        collecting.tables_are_those_of_the_raw_objects(root)
 
 
 class CountingStore(Store):
