@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
+    from airflow.providers.common.compat.sdk import Context
+    from jinja2 import Environment
+
 
 class ConversationSensorTrigger(BaseTrigger):
     """
@@ -79,6 +82,15 @@ class ConversationSensorTrigger(BaseTrigger):
                 "max_wait": self.max_wait,
             },
         )
+
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Fill in the templates as a worker would: with lists and not with their texts, where the DAG asks for that."""
+        of_the_task = getattr(self.task, "render_template_as_native_obj", None)
+        of_the_dag = getattr(context.get("dag"), "render_template_as_native_obj", False)
+        # Airflow heeds this of whatever has templates. The environment stays its sandbox, which a native DAG's own is
+        # not: it renders a list as text, and that is read as a list again.
+        self.render_template_as_native_obj = bool(of_the_dag if of_the_task is None else of_the_task)
+        super().render_template_fields(context, jinja_env)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait together with all others of the same account, and yield the one event."""
