@@ -85,6 +85,10 @@ class ConversationSensor(WaitsForConversations, BaseSensorOperator):
         tavus_conn_id: str = TavusHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
+        for name in ("timeout", "poke_interval", "max_wait"):
+            if kwargs.get(name) is not None:
+                # Airflow takes infinity, or overflows without naming the argument.
+                seconds(name, kwargs[name])
         super().__init__(**kwargs)
         self.conversation_id = conversation_id
         self.wait_for = wait_for
