@@ -103,6 +103,10 @@ class Discovery:
         assert self._settings is not None, "nobody asks before the first look"
         return self._settings
 
+    def lists(self, conversation_id: str) -> bool:
+        """Say whether a conversation is among the rows."""
+        return conversation_id in self._rows
+
     def is_needed_back_to(self, moment: float, watcher: object) -> None:
         """Let a watcher say since when (epoch seconds) it needs to know what was created."""
         self._needs[watcher] = moment

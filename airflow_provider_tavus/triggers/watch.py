@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tavus.api.errors import TavusError
+from airflow_provider_tavus.api.errors import TavusError, UnknownConversationError
 from airflow_provider_tavus.conversations.labels import Labels
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.times import iso
@@ -102,6 +102,8 @@ class Watch:
     """Whose event was yielded at which time, and is not known to be stored yet."""
     _claimed: set[str] = field(default_factory=set)
     """Whose events nobody else stores from now on."""
+    _gone: set[str] = field(default_factory=set)
+    """Who was deleted. If it is listed all the same, as with the key that is the right one again, it is watched."""
     _held_since: float | None = None
     _trouble: str | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -184,7 +186,7 @@ class Watch:
 
     async def _watch_what_is_new(self, discovery: Discovery, progress: Progress) -> None:
         # What went on for long may have ended, and then it stands deep in the list.
-        still_open = [_reopened(conversation_id, call) for conversation_id, call in progress.open.items()]
+        still_open = [_reopened(one, call) for one, call in progress.open.items() if one not in self._gone]
         unknown = {row.conversation_id: row for row in (*still_open, *self._of_interest(discovery, progress))}
         new = [row for row in unknown.values() if not (row.conversation_id in self._watching or self._is_settled(row))]
         # Who goes on has had no event.
@@ -215,12 +217,8 @@ class Watch:
             # News of one can be what others are held back for.
             await carry_out(watching.wait, discovery.settings, first_look, lambda _: self._changed.set())
         except Exception as error:
-            # It is gone, the key was refused, or whatever else: the next look at the list tells, with the connection
-            # read again.
             del self._watching[conversation_id]
-            discovery.sweep_soon()
-            if not isinstance(error, TavusError):
-                self._say_why_it_does_not_go_on(error)
+            self._is_not_to_be_had(conversation_id, discovery, error)
             return
         finally:
             self._changed.set()
@@ -228,6 +226,17 @@ class Watch:
         verdict = watching.wait.verdicts[conversation_id]
         ready_at = math.inf if verdict.ready_at is None else datetime.fromisoformat(verdict.ready_at).timestamp()
         heapq.heappush(self._ready, (ready_at, next(self._order), verdict, watching.listed))
+
+    def _is_not_to_be_had(self, conversation_id: str, discovery: Discovery, error: Exception) -> None:
+        if isinstance(error, UnknownConversationError) and not discovery.lists(conversation_id):
+            self.tell(f"Conversation {conversation_id} is neither known to Tavus nor listed any more. No event.")
+            self._gone.add(conversation_id)
+            return
+        # It may be gone, or the key was refused, or whatever else: the next look at the list tells, with the connection
+        # read again.
+        discovery.sweep_soon()
+        if not isinstance(error, TavusError):
+            self._say_why_it_does_not_go_on(error)
 
     # -- what is ready -------------------------------------------------------------------------------------------
 
@@ -322,6 +331,7 @@ class Watch:
         self._progress = Progress(progress.began, watched_from, still_open)
         await self.state.save(self._progress)
         self._saved_at = now
+        self._gone &= still_open.keys()
         # Only now: whoever finds these forgotten is to find them out of the time that is watched as well.
         needed = {_hour(row) for row in (*pending, *self._of_interest(discovery, self._progress))}
         # The hour before them, too: the process before this one may have died at this point. And no process has written

@@ -531,6 +531,34 @@ async def test_a_call_longer_than_the_lookback_is_not_lost_over_a_restart(box: T
     assert await triggerer.run(expected=0) == []
 
 
+async def test_a_call_longer_than_the_lookback_that_was_deleted_is_read_once_and_forgotten(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    box.add(Script.finished(), created_at=time.time() - 50 * HOUR)
+    gone = {"created_at": time.time() - 30 * HOUR, "pal_id": None, "face_id": None}
+    begun(triggerer.store, ago=40 * HOUR, watched_from=time.time() - 24 * HOUR, open={"c-gone": gone})
+
+    assert await triggerer.run(expected=0) == []
+
+    sweeps = [request for request in box.requests_of("list") if request.query.get("status") == "active"]
+    assert (box.count("get", "c-gone"), len(sweeps)) == (1, 1)
+    assert triggerer.store.progress()["open"] == {}
+    assert await triggerer.run(expected=0) == []
+    assert box.count("get", "c-gone") == 1
+
+
+async def test_a_call_that_tavus_lists_is_watched_although_it_says_that_it_does_not_know_it(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    call = box.add(Script.active(), created_at=time.time() - 30 * HOUR)
+    begun(triggerer.store, ago=31 * HOUR)
+    assert await triggerer.run(expected=0) == []
+    assert triggerer.store.progress()["open"].keys() == {call}
+    box.trouble(route="get", conversation_id=call, times=2, status=400, body={"error": "Invalid conversation_id"})
+
+    assert ids(await triggerer.run(expected=1, meanwhile=lambda: box.end(call))) == [call]
+
+
 async def test_a_call_longer_than_the_lookback_has_one_event_however_long_the_watch_goes_on(
     box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
