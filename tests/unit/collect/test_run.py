@@ -295,6 +295,20 @@ class TestPoorerReads:
         assert certificate.impossible == {"not_in_time": 1}
         assert collecting.raw(root)[which] == body | {"memory": "late"}
 
+    def test_any_event_that_is_wanted_stays_stored(self, box: TavusBox, root: Path) -> None:
+        wanted = ("application.transcription_ready", "application.perception_analysis")
+        script = Script.finished(seconds=60, further_events=(events.perception_analysis(after=180),))
+        which = box.add(script, created_at=box.clock.now() - HOUR / 4)
+        assert collect(box, root, wait_for=wanted).collected == 1
+        before = collecting.objects(root)
+        box.advance(SETTLE)
+        body = json.loads(_as_received(box, which))
+        left = [event for event in body["events"] if event["event_type"] != "application.perception_analysis"]
+        box.put_raw(which, body | {"events": left})
+
+        assert collect(box, root, wait_for=wanted).already_had == 1
+        assert collecting.objects(root) == before
+
     def test_what_was_stored_without_a_transcript_may_change(self, box: TavusBox, root: Path) -> None:
         which = box.add(Script.nobody_joined(), created_at=box.clock.now() - GRACE)
         collect(box, root)
