@@ -99,7 +99,7 @@ def test_without_a_shutdown_the_grace_counts_from_the_newest_event_if_that_came_
 
 
 def test_without_either_the_grace_counts_from_the_start_of_the_wait_and_not_from_the_creation() -> None:
-    created = {"created_at": "2026-04-29T00:00:00Z"}
+    created: dict[str, Any] = {"created_at": "2026-04-29T00:00:00Z"}
     joined = JOINED | {"timestamp": None}
     assert verdict(joined, now=END - 3600 + 599.9, **created).state == "waiting"
     assert verdict(joined, now=END - 3600 + 600, **created).state == "never"
@@ -107,7 +107,7 @@ def test_without_either_the_grace_counts_from_the_start_of_the_wait_and_not_from
 
 @pytest.mark.parametrize("updated_at", [None, "", "2026-04-29T02:47:01Z"])
 def test_without_a_shutdown_the_grace_is_not_over_before_it_could_have_begun(updated_at: Any) -> None:
-    going_on = {"went_on_at": END, "updated_at": updated_at}
+    going_on: dict[str, Any] = {"went_on_at": END, "updated_at": updated_at}
     assert verdict(JOINED, now=END + 599.9, **going_on).state == "waiting"
     assert verdict(JOINED, now=END + 600, **going_on).state == "never"
 
