@@ -29,7 +29,7 @@ with DAG(
     tags=["example", "tavus"],
     doc_md=__doc__,
 ) as life:
-    create = CreateConversationOperator(
+    create: Any = CreateConversationOperator(
         task_id="create",
         pal_id="{{ params.pal_id }}",
         conversation_name="Example interview {{ run_id }}",
