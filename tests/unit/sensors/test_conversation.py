@@ -84,8 +84,15 @@ def test_a_call_that_was_just_seen_going_on_has_its_grace_though_its_end_is_not_
     call: dict[str, Any] = {"conversation_id": "c1", "status": "active", "updated_at": hours_ago, "events": [joined]}
     box.put_raw("c1", call)
     transcript = {"event_type": "application.transcription_ready"}
-    threading.Timer(0.3, box.put_raw, ["c1", call | {"status": "ended"}]).start()
-    threading.Timer(0.8, box.put_raw, ["c1", call | {"status": "ended", "events": [joined, transcript]}]).start()
+
+    def end_after_a_look() -> None:
+        while not box.count("get"):
+            time.sleep(0.02)
+        box.put_raw("c1", call | {"status": "ended"})
+        time.sleep(0.5)
+        box.put_raw("c1", call | {"status": "ended", "events": [joined, transcript]})
+
+    threading.Thread(target=end_after_a_look, daemon=True).start()
 
     assert sensor(deferrable=False, grace_period=10, timeout=20).execute(context())["state"] == "ready"
 
