@@ -20,7 +20,8 @@ from __future__ import annotations
 import hashlib
 import string
 from dataclasses import dataclass
-from datetime import UTC, datetime
+
+from airflow_provider_tavus.collect.entry import as_time
 
 RAW = "raw"
 RENDERINGS = "renderings"
@@ -73,7 +74,7 @@ class Shard:
 
 def partition_of(created_at: float | None) -> str:
     """Return the partition of a conversation that was created at a moment, in epoch seconds: its date in UTC."""
-    return UNKNOWN_DATE if created_at is None else datetime.fromtimestamp(created_at, UTC).date().isoformat()
+    return UNKNOWN_DATE if created_at is None else as_time(created_at)[: len("2026-11-24")]
 
 
 def raw_folder(partition: str) -> str:

@@ -14,11 +14,12 @@ from collecting import GRACE, SETTLE, Crash, InterruptedStore, collect
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from airflow_provider_tavus.api import lenient
 from airflow_provider_tavus.collect import ledger, outcome, reader, run
 from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.index import Index
-from airflow_provider_tavus.collect.layout import Shard
+from airflow_provider_tavus.collect.layout import Shard, partition_of
 from airflow_provider_tavus.collect.ledger import Ledger, ShardCountError, UnreadableLedgerError
 from airflow_provider_tavus.collect.store import Store
 from airflow_provider_tavus.collect.writer_process import WriterProcess
@@ -730,6 +731,23 @@ def test_any_file_system_will_do(box: TavusBox) -> None:
         assert len(memory.glob("/tavus-collection/raw/*/*.json")) == len(ids)
     finally:
         memory.rm("/tavus-collection", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("created_at", "date"),
+    [
+        ("1970-01-01T00:00:00Z", "1970-01-01"),
+        ("0001-01-01T00:00:00Z", "0001-01-01"),
+        ("2026-11-24T23:59:59.999999Z", "2026-11-24"),
+        ("2026-11-24T23:30:00-01:00", "2026-11-25"),
+        # As a float it would be in the year 10000.
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31"),
+    ],
+)
+def test_any_moment_has_a_date_to_be_stored_under(created_at: str, date: str) -> None:
+    moment = lenient.moment(created_at)
+    assert moment
+    assert partition_of(moment.timestamp()) == date
 
 
 @pytest.mark.parametrize(
