@@ -38,7 +38,8 @@ SHORTEST_SECRET = 8
 
 LEFT_OUT = "***"
 
-_URL = re.compile(r"\w[\w+.-]*://\S+")
+_URL = re.compile(r"\w[\w+.-]{0,30}://\S+")
+"""Bounded: whoever answers in Tavus' place may send a word of any length."""
 
 
 @dataclass(frozen=True, slots=True)
