@@ -8,7 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
-from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+from requests.utils import get_environ_proxies, select_proxy
 
 from airflow_provider_tavus.api.answers import Answer, no_answer, read_answer
 from airflow_provider_tavus.api.errors import (
@@ -135,10 +135,11 @@ def _proxy(settings: ClientSettings) -> str | None:
     told = settings.proxy or select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
     if not told:
         return None
-    proxy: str = prepend_scheme_if_needed(told, "http")  # type: ignore[no-untyped-call]
+    # Not parsed: what cannot be would be told with the password in it.
+    proxy = told if "://" in told else f"http://{told}"
     if not proxy.startswith(("http://", "https://")):
         raise ConfigurationError(
-            f"The environment names a proxy of the kind {proxy.partition(':')[0]!r} for {settings.base_url}; a "
+            f"The environment names a proxy of the kind {proxy.partition('://')[0]!r} for {settings.base_url}; a "
             "triggerer can use HTTP proxies alone. Give one in the connection's extra 'proxy', or in HTTPS_PROXY."
         )
     return proxy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -248,6 +249,14 @@ def test_a_proxy_of_the_environment_needs_no_scheme(
     send(GET, base_url="http://tavus.example")
 
     assert plain_server.targets == ["http://tavus.example/v2/conversations/c1?verbose=true"]
+
+
+@pytest.mark.parametrize("proxy", ["http://user:secret@proxy.example:port", "http://user:secret@[proxy"])
+def test_a_proxy_that_cannot_be_parsed_is_told_without_its_password(proxy: str, send: Any) -> None:
+    with pytest.raises(errors.ConnectionFailedError) as raised:
+        send(GET, base_url="http://tavus.example", proxy=proxy, retries=0)
+
+    assert "secret" not in "".join(traceback.format_exception(raised.value))
 
 
 async def test_a_proxy_of_another_kind_is_refused_by_the_client_that_cannot_use_it(
