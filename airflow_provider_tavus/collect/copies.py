@@ -22,6 +22,9 @@ class Copies(Protocol):
     has to be as good as once. It is called in the event loop's own thread, as databases may ask for one thread.
     """
 
+    names: tuple[str, ...]
+    """By which the ledger knows the places that take them."""
+
     def store(self, bodies: Sequence[bytes]) -> None:
         """Take conversations, as they are in their raw objects, instead of earlier ones with the same ids."""
 
@@ -31,6 +34,8 @@ class Copies(Protocol):
 
 class NoCopies:
     """Takes none."""
+
+    names: tuple[str, ...] = ()
 
     def store(self, bodies: Sequence[bytes]) -> None:
         """Do nothing."""
@@ -44,10 +49,12 @@ class DatabaseCopies:
     Writes them into the tables of a database.
 
     :param database: is opened and closed by whoever gives it.
+    :param name: by which the ledger knows it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, name: str) -> None:
         self._database = database
+        self.names = (name,)
 
     def store(self, bodies: Sequence[bytes]) -> None:
         """Insert conversations, or replace what is there of them."""

@@ -31,6 +31,7 @@ class Entry:
     :param missing: which of the wanted events are not there.
     :param partition: the date under which it is stored, or ``unknown``; None if nothing of it is stored.
     :param sha256: of the stored object's bytes, in hexadecimal.
+    :param stored_as: what it is stored as beside that: formats of tables, renderings, databases.
     :param ended_at: when it ended, as far as its events tell.
     :param updated_at: when Tavus changed it last, as far as list and body tell: a later one is a reason to look.
     :param look_again_at: when it is to be looked at once more, whatever the list says.
@@ -45,6 +46,7 @@ class Entry:
     missing: tuple[str, ...] = ()
     partition: str | None = None
     sha256: str | None = None
+    stored_as: tuple[str, ...] = ()
     ended_at: float | None = None
     updated_at: float | None = None
     look_again_at: float | None = None
@@ -59,6 +61,7 @@ class Entry:
             "missing": list(self.missing),
             "partition": self.partition,
             "sha256": self.sha256,
+            "stored_as": list(self.stored_as),
             "ended_at": self.ended_at and as_time(self.ended_at),
             "updated_at": self.updated_at and as_time(self.updated_at),
             "look_again_at": self.look_again_at and as_time(self.look_again_at),
@@ -78,7 +81,7 @@ class Entry:
         if known.get("state") not in STATES:
             raise ValueError(f"unknown state {str(known.get('state'))[:20]!r}")
         try:
-            return cls(**known | {"missing": tuple(known.get("missing", ()))})
+            return cls(**known | {name: tuple(known.get(name, ())) for name in ("missing", "stored_as")})
         except TypeError as error:
             raise ValueError(str(error)) from None
 

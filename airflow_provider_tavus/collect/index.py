@@ -19,7 +19,7 @@ from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.layout import UNKNOWN_DATE, partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from airflow_provider_tavus.collect.layout import Shard
 
@@ -31,6 +31,7 @@ CREATE TABLE conversations (
     mine INTEGER NOT NULL,            -- whether this run's shard is responsible for it
     entry TEXT,                       -- what the ledger says, as JSON
     state TEXT, at REAL, updated_at REAL, look_again_at REAL, partition TEXT, listed INTEGER, reason TEXT,
+    stored_as TEXT,                   -- in JSON; null if it is not stored
     reading INTEGER,                  -- the last reading of the list that showed it
     row_ended INTEGER, row_created_at REAL, row_updated_at REAL,
     due INTEGER NOT NULL DEFAULT 0,   -- 1: to be read; 2: taken
@@ -128,13 +129,14 @@ class Index:
             self._database.executemany(
                 """
                 INSERT INTO conversations (id, mine, entry, state, at, updated_at, look_again_at, partition, listed,
-                                           reason, expected)
+                                           reason, stored_as, expected)
                 VALUES (:id, :mine, :entry, :state, :at, :updated_at, :look_again_at, :partition, :listed, :reason,
-                        :expected)
+                        :stored_as, :expected)
                 ON CONFLICT (id) DO UPDATE SET
                     entry = excluded.entry, state = excluded.state, at = excluded.at, listed = excluded.listed,
                     updated_at = excluded.updated_at, look_again_at = excluded.look_again_at,
                     partition = COALESCE(excluded.partition, partition), reason = excluded.reason,
+                    stored_as = excluded.stored_as,
                     expected = CASE excluded.expected WHEN '' THEN expected ELSE excluded.expected END
                 WHERE entry IS NULL OR (excluded.state = 'forgotten', excluded.at) >= (state = 'forgotten', at)
                 """,
@@ -232,11 +234,11 @@ class Index:
             for conversation_id, entry, reading, ended, created_at, updated_at, expected in rows
         ]
 
-    def settle(self, outcomes: Iterable[tuple[Entry, str]], *, partition_unfinished: bool = False) -> None:
+    def settle(self, outcomes: Iterable[tuple[Entry, str | None]], *, partition_unfinished: bool = False) -> None:
         """
         Note what came of conversations that were read.
 
-        :param outcomes: what the ledger is to say of each, and the word under which it is counted.
+        :param outcomes: what the ledger is to say of each, and the word under which it is counted; None is as before.
         :param partition_unfinished: whether the ledger has to wait until their partition is finished.
         """
         with self._transaction():
@@ -321,6 +323,26 @@ class Index:
         stored = json.loads(found[0]).get("sha256") if found and found[0] else None
         return bool(stored and entry.sha256) and stored != entry.sha256
 
+    def not_stored_as(self, forms: Collection[str]) -> Iterator[tuple[str, list[Entry]]]:
+        """Yield what is stored, but not as all of this: partitions, and entries in them that lack the same."""
+        kinds = self._database.execute(
+            "SELECT DISTINCT partition, stored_as FROM conversations WHERE mine AND stored_as NOTNULL ORDER BY 1, 2"
+        ).fetchall()
+        for partition, stored_as in kinds:
+            if not set(forms).issubset(json.loads(stored_as)):
+                entries = self._database.execute(
+                    "SELECT entry FROM conversations WHERE mine AND partition = ? AND stored_as = ? ORDER BY id",
+                    (partition, stored_as),
+                ).fetchall()
+                yield partition, [Entry.from_json(json.loads(entry)) for (entry,) in entries]
+
+    def stored_in(self, partition: str) -> list[str]:
+        """Return the ids of those that are stored in a partition."""
+        found = self._database.execute(
+            "SELECT id FROM conversations WHERE mine AND partition = ? AND stored_as NOTNULL", (partition,)
+        )
+        return [conversation_id for (conversation_id,) in found]
+
     def call_for(self, conversation_ids: Iterable[str]) -> None:
         """Mark conversations that are to be read once more, but for those that were forgotten since."""
         with self._transaction():
@@ -355,7 +377,7 @@ class Index:
             """
             UPDATE conversations SET mine = :mine, entry = :entry, state = :state, at = :at, updated_at = :updated_at,
                 look_again_at = :look_again_at, partition = :partition, listed = :listed, reason = :reason,
-                expected = :expected, unsaved = :unsaved, outcome = COALESCE(:outcome, outcome),
+                stored_as = :stored_as, expected = :expected, unsaved = :unsaved, outcome = COALESCE(:outcome, outcome),
                 why = CASE WHEN :outcome IS NULL THEN why ELSE :reason END
             WHERE id = :id AND (state IS NOT 'forgotten' OR :state = 'forgotten')
             """,
@@ -392,6 +414,7 @@ class Index:
             "partition": entry.partition,
             "listed": entry.listed,
             "reason": entry.reason,
+            "stored_as": _encode(entry.stored_as) if entry.sha256 else None,
             "expected": _expected(entry.partition),
         }
 
@@ -408,7 +431,7 @@ class Index:
             self._database.execute("COMMIT")
 
 
-def _encode(plain: dict[str, Any]) -> str:
+def _encode(plain: object) -> str:
     return msgspec.json.encode(plain).decode()
 
 

@@ -76,6 +76,7 @@ def entry_of(conversation: Conversation, due: Due, wanted: Wanted, *, now: float
         missing=verdict.missing if over else (),
         partition=_partition(conversation, due),
         sha256=known.sha256 if known else None,
+        stored_as=known.stored_as if known else (),
         ended_at=ended_at,
         updated_at=_latest(changed_at, due.row.updated_at if due.row else None, known.updated_at if known else None),
         look_again_at=settled_at if state in {"collected", "impossible"} and now < settled_at else None,

@@ -16,6 +16,7 @@ from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.crawl import Crawl
 from airflow_provider_tavus.collect.entry import as_time
 from airflow_provider_tavus.collect.forget import partitions_with
+from airflow_provider_tavus.collect.forms import Forms
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import RUNS
 from airflow_provider_tavus.collect.ledger import Ledger, Sweep
@@ -93,6 +94,15 @@ class CollectionRun:
         self._reader = Reader(
             client, self._index, plan, clock=clock, read_object=store.read, hand_over=self._to_store.put
         )
+        self._forms = Forms(
+            plan,
+            self._copies,
+            store=store,
+            index=self._index,
+            writer=self._ready_writer,
+            on_arrival=on_arrival,
+            on_fault=self._reader.could_not_be_stored,
+        )
         self._stored: list[tuple[ToStore, str]] = []
         """What was stored last and is not noted yet, with the hashes of its bytes."""
         self._unfinished: set[str] = set()
@@ -109,6 +119,7 @@ class CollectionRun:
             await asyncio.to_thread(self._read_ledger)
             listing = asyncio.create_task(self._read_list())
             await self._collect(listing)
+            await self._make_missing_forms()
             await self._agree_with_others()
             self._index.note_who_is_on_the_list(sweep_was_complete=self._swept())
             await self._save(sweep=self._swept() and self._sweep_is_to_be_noted())
@@ -224,7 +235,7 @@ class CollectionRun:
         stored, self._stored = self._stored, []
         if stored:
             self._copies.store([each.collected.body for each, _ in stored])
-            entries = [replace(each.entry, sha256=sha256) for each, sha256 in stored]
+            entries = [replace(each.entry, sha256=sha256, stored_as=self._forms.names) for each, sha256 in stored]
             self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
 
     def _start_process_if_it_pays(self) -> None:
@@ -257,6 +268,13 @@ class CollectionRun:
             self._unfinished.remove(partition)
         if self._index.unsaved() >= ENTRIES_IN_A_SEGMENT:
             await self._save()
+
+    async def _make_missing_forms(self) -> None:
+        async for partition in self._forms.make_missing():
+            self._partitions.add(partition)
+            if self._index.unsaved() >= ENTRIES_IN_A_SEGMENT:
+                await self._save()
+        await self._save()
 
     async def _save(self, *, sweep: bool = False) -> None:
         """Write what the ledger can have."""

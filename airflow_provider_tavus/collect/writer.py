@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from itertools import accumulate, chain
 from typing import IO, TYPE_CHECKING, TypeVar
@@ -114,41 +115,20 @@ class Writer:
         self._each(self._store.delete, chain.from_iterable(objects_of(*place) for place in moved))
         changed = {partition, *(earlier for earlier, _ in moved)}
         for each in sorted(changed):
-            self._rebuild(each)
+            self.rebuild(each)
         self._spool.drop(partition)
         return changed
 
-    def remove(self, partition: str, conversation_id: str) -> None:
-        """Remove a conversation from a partition: its raw object, its renderings and its rows."""
-        self._spool.drop(partition)
-        # Whoever looks for it after a crash has to find an object of it, as long as its rows may be in the tables.
-        *others, remains = objects_of(partition, conversation_id)
-        self._store.write(remains, b"")
-        self._each(self._store.delete, others)
-        self._rebuild(partition)
-        self._store.delete(remains)
+    def render(self, partition: str, conversation_ids: Sequence[str]) -> list[NotStored | None]:
+        """
+        Make the renderings of conversations that are stored already.
 
-    def _make(self, collected: Collected) -> _Made | NotStored:
-        try:
-            renderings = rendered(collected.body, endings=self._renderings, style=Style()) if self._renderings else {}
-            return _Made(collected, lines_of_tables(collected.body), renderings)
-        except Exception as fault:
-            return NotStored(type(fault).__name__)
+        :return: for each, why they were not stored, if they were not.
+        :raises FileNotFoundError: if the raw object of one is not there.
+        """
+        return self._each(partial(self._render, partition), conversation_ids)
 
-    def _store_one(self, made: _Made) -> None:
-        place = made.collected.partition, made.collected.conversation_id
-        self._store.write(raw_object(*place), made.collected.body)
-        for ending, text in made.renderings.items():
-            self._store.write(rendering_object(*place, ending), text)
-
-    def _keep_aside(self, made: _Made) -> str:
-        collected = made.collected
-        self._spool.put(collected.partition, safe_name(collected.conversation_id), made.lines)
-        if collected.moved_from is not None:
-            self._moved[collected.partition].add((collected.moved_from, collected.conversation_id))
-        return sha256(collected.body).hexdigest()
-
-    def _rebuild(self, partition: str) -> None:
+    def rebuild(self, partition: str) -> None:
         """
         Write the tables of what is there, until they are of what is there.
 
@@ -164,6 +144,48 @@ class Writer:
             if self._raw_objects(partition) == before:
                 return
         raise PartitionNeverRestsError(f"The partition {partition} changes all the time: let fewer runs overlap.")
+
+    def remove(self, partition: str, conversation_id: str) -> None:
+        """Remove a conversation from a partition: its raw object, its renderings and its rows."""
+        self._spool.drop(partition)
+        # Whoever looks for it after a crash has to find an object of it, as long as its rows may be in the tables.
+        *others, remains = objects_of(partition, conversation_id)
+        self._store.write(remains, b"")
+        self._each(self._store.delete, others)
+        self.rebuild(partition)
+        self._store.delete(remains)
+
+    def _make(self, collected: Collected) -> _Made | NotStored:
+        try:
+            renderings = rendered(collected.body, endings=self._renderings, style=Style()) if self._renderings else {}
+            return _Made(collected, lines_of_tables(collected.body), renderings)
+        except Exception as fault:
+            return NotStored(type(fault).__name__)
+
+    def _store_one(self, made: _Made) -> None:
+        place = made.collected.partition, made.collected.conversation_id
+        self._store.write(raw_object(*place), made.collected.body)
+        self._store_renderings(made)
+
+    def _store_renderings(self, made: _Made) -> None:
+        for ending, text in made.renderings.items():
+            name = rendering_object(made.collected.partition, made.collected.conversation_id, ending)
+            self._store.write(name, text)
+
+    def _render(self, partition: str, conversation_id: str) -> NotStored | None:
+        body = self._store.read(raw_object(partition, conversation_id))
+        made = self._make(Collected(conversation_id, partition, body))
+        if isinstance(made, NotStored):
+            return made
+        self._store_renderings(made)
+        return None
+
+    def _keep_aside(self, made: _Made) -> str:
+        collected = made.collected
+        self._spool.put(collected.partition, safe_name(collected.conversation_id), made.lines)
+        if collected.moved_from is not None:
+            self._moved[collected.partition].add((collected.moved_from, collected.conversation_id))
+        return sha256(collected.body).hexdigest()
 
     def _raw_objects(self, partition: str) -> dict[str, object]:
         versions = self._store.versions(raw_folder(partition))

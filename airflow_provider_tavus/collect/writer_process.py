@@ -47,6 +47,15 @@ class WriterProcess:
         changed: set[str] = self._call("finish", partition)
         return changed
 
+    def render(self, partition: str, conversation_ids: Sequence[str]) -> list[NotStored | None]:
+        """Make the renderings of conversations that are stored already; return for each why not, if not."""
+        told: list[NotStored | None] = self._call("render", partition, conversation_ids)
+        return told
+
+    def rebuild(self, partition: str) -> None:
+        """Write the tables of what is there, until they are of what is there."""
+        self._call("rebuild", partition)
+
     def remove(self, partition: str, conversation_id: str) -> None:
         """Remove a conversation from a partition: its raw object, its renderings and its rows."""
         self._call("remove", partition, conversation_id)

@@ -27,4 +27,4 @@ def open_copies(sql_conn_id: str | None, *, schema: str | None) -> Iterator[Copi
         yield NoCopies()
         return
     with open_database(sql_conn_id, schema=schema) as database:
-        yield DatabaseCopies(database)
+        yield DatabaseCopies(database, name=f"sql:{sql_conn_id}/{schema or ''}")

@@ -1,0 +1,231 @@
+"""What is switched on later has all that was stored before, made of what is stored, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import collecting
+import pytest
+from collecting import Crash, InterruptedStore, collect
+from fsspec.implementations.local import LocalFileSystem
+
+from airflow_provider_tavus.collect import forms, run
+from airflow_provider_tavus.collect.copies import NoCopies
+from airflow_provider_tavus.collect.layout import Shard
+from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+EVERYTHING: dict[str, Any] = {"formats": ("jsonl", "parquet"), "renderings": ("vtt", "txt")}
+
+
+class Copies(NoCopies):
+    """Remembers what it was given."""
+
+    def __init__(self, name: str = "sql:somewhere") -> None:
+        self.names = (name,)
+        self.taken: list[str] = []
+
+    def store(self, bodies: Sequence[bytes]) -> None:
+        self.taken += [json.loads(body)["conversation_id"] for body in bodies]
+
+
+@pytest.fixture
+def box() -> Iterator[TavusBox]:
+    with TavusBox.in_thread(clock=ManualClock(NOW)) as box:
+        yield box
+
+
+@pytest.fixture
+def ids(box: TavusBox) -> list[str]:
+    """Conversations of three days that are over, the newest last."""
+    return [box.add(Script.finished(), created_at=NOW - 3 * DAY + each * DAY / 5) for each in range(12)]
+
+
+@pytest.fixture
+def root(box: TavusBox, ids: list[str], tmp_path: Path) -> Path:
+    """Where they are stored as JSON Lines alone."""
+    collect(box, tmp_path / "destination")
+    box.forget_requests()
+    return tmp_path / "destination"
+
+
+def ledger(root: Path) -> list[str]:
+    return sorted(file.name for file in (root / "_ledger").iterdir())
+
+
+@pytest.mark.parametrize("much", [True, False])
+def test_all_forms_are_those_of_a_destination_that_had_them_from_the_start(
+    box: TavusBox, ids: list[str], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, much: bool
+) -> None:
+    monkeypatch.setattr(run, "MUCH_TO_STORE", 0 if much else 500)
+    copies = Copies()
+
+    certificate = collect(box, Store(LocalFileSystem(), str(root)), copies=copies, **EVERYTHING)
+
+    assert box.count() == 1, "nothing but the list was asked for"
+    assert (certificate.collected, certificate.already_had) == (0, len(ids))
+    assert certificate.partitions == sorted({file.parent.name[len("created=") :] for file in root.glob("raw/*/*")})
+    assert sorted(copies.taken) == sorted(ids)
+    collect(box, tmp_path / "from the start", **EVERYTHING)
+    assert collecting.objects(root) == collecting.objects(tmp_path / "from the start")
+
+
+def test_it_is_made_once(box: TavusBox, ids: list[str], root: Path) -> None:
+    collect(box, root, copies=Copies(), **EVERYTHING)
+    segments = ledger(root)
+    copies = Copies()
+
+    certificate = collect(box, root, copies=copies, **EVERYTHING)
+
+    assert not certificate.partitions
+    assert not copies.taken
+    assert ledger(root) == segments
+
+
+def test_another_database_gets_all_of_it_too(box: TavusBox, ids: list[str], root: Path) -> None:
+    collect(box, root, copies=Copies())
+    another = Copies("sql:elsewhere")
+
+    collect(box, root, copies=another)
+
+    assert sorted(another.taken) == sorted(ids)
+
+
+def test_a_ledger_that_does_not_tell_is_taken_for_nothing_but_raw_objects(
+    box: TavusBox, ids: list[str], root: Path
+) -> None:
+    for segment in (root / "_ledger").iterdir():
+        segment.write_text(segment.read_text().replace(',"stored_as":["jsonl"]', ""))
+    before = collecting.objects(root)
+    for table in root.glob("turns/*/*"):
+        table.unlink()
+
+    collect(box, root)
+
+    assert collecting.objects(root) == before
+
+
+def test_what_changed_while_a_form_was_switched_off_is_made_anew(box: TavusBox, root: Path, tmp_path: Path) -> None:
+    collect(box, root, **EVERYTHING)
+    box.add(Script.finished(further_events=(events.recording_ready(after=1.5 * DAY),)), created_at=NOW - 2.5 * DAY)
+    box.add(Script.finished(), created_at=NOW - 2.5 * DAY)
+    collect(box, root, sweep_interval=0.0)
+    box.advance(2 * DAY)
+    collect(box, root, sweep_interval=0.0)
+
+    collect(box, root, **EVERYTHING)
+
+    collect(box, tmp_path / "from the start", **EVERYTHING)
+    assert collecting.objects(root) == collecting.objects(tmp_path / "from the start")
+
+
+def test_rows_of_raw_objects_that_are_gone_stay(box: TavusBox, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    gone = min(root.glob("raw/*/*.json"))
+    gone.unlink()
+    before = collecting.objects(root)
+
+    with caplog.at_level(logging.INFO):
+        certificate = collect(box, root, formats=("jsonl", "parquet"))
+
+    date = gone.parent.name
+    assert len(certificate.partitions) == len(list(root.glob("turns/*/*.parquet"))) > 0
+    assert not list(root.glob(f"turns/{date}/*.parquet"))
+    assert {name: content for name, content in collecting.objects(root).items() if name in before} == before
+    assert f"{date[len('created=') :]} is not stored as parquet as well: 1 of its raw objects" in caplog.text
+
+
+def test_one_that_cannot_be_brought_into_a_form_fails_alone(box: TavusBox, ids: list[str], root: Path) -> None:
+    (spoilt,) = root.glob(f"raw/*/{ids[3]}.json")
+    content = spoilt.read_bytes()
+    spoilt.write_bytes(b"{}")
+
+    certificate = collect(box, root, renderings=("txt",))
+
+    assert certificate.failed == {"ValidationError": 1}
+    assert {file.stem for file in root.glob("renderings/*/*.txt")} == {*ids} - {ids[3]}
+    spoilt.write_bytes(content)
+    assert not collect(box, root, renderings=("txt",)).failed
+    assert {file.stem for file in root.glob("renderings/*/*.txt")} == {*ids}
+
+
+def test_a_crash_at_any_moment_leaves_it_to_the_next_run(
+    box: TavusBox, ids: list[str], root: Path, tmp_path: Path
+) -> None:
+    collect(box, tmp_path / "from the start", **EVERYTHING)
+    crash_at = 0
+    for crash_at in range(1, 200):
+        try:
+            collect(box, InterruptedStore(root, crash_at=crash_at), copies=Copies(f"sql:{crash_at}"), **EVERYTHING)
+        except Crash:
+            continue
+        break
+    assert 10 < crash_at < 199
+    copies = Copies()
+
+    collect(box, root, copies=copies, **EVERYTHING)
+
+    assert sorted(copies.taken) == sorted(ids)
+    assert collecting.objects(root) == collecting.objects(tmp_path / "from the start")
+
+
+def test_what_another_run_stores_meanwhile_is_what_is_made_of(
+    box: TavusBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "destination"
+    script = Script.finished(further_events=(events.recording_ready(after=DAY),))
+    changes = box.add(script, created_at=NOW - DAY / 2)
+    collect(box, root)
+    read = Store.read
+    copies: list[tuple[str, bytes]] = []
+
+    class Both(NoCopies):
+        def __init__(self, who: str) -> None:
+            self.names = ("sql:both",)
+            self._who = who
+
+        def store(self, bodies: Sequence[bytes]) -> None:
+            copies.extend((self._who, body) for body in bodies)
+
+    def another_stores_something_later(store: Store, name: str) -> bytes:
+        content = read(store, name)
+        if name.startswith("raw/"):
+            monkeypatch.setattr(Store, "read", read)
+            box.advance(DAY)
+            collect(box, root, renderings=("md",), copies=Both("other"))
+        return content
+
+    monkeypatch.setattr(Store, "read", another_stores_something_later)
+    collect(box, root, renderings=("md",), copies=Both("this"))
+
+    (raw,) = root.glob("raw/*/*.json")
+    assert b"recording_ready" in raw.read_bytes()
+    assert copies[-1] == ("this", raw.read_bytes())
+    assert raw.stem == changes
+
+
+def test_a_shard_does_not_mind_what_others_store(
+    box: TavusBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "destination"
+    for each in range(12):
+        box.add(Script.finished(), created_at=NOW - DAY + each)
+    collect(box, root, shard=Shard(0, 2))
+    monkeypatch.setattr(forms, "TRIES", 1)
+
+    def the_other_shard() -> None:
+        collect(box, root, shard=Shard(1, 2))
+
+    store = InterruptedStore(root, meanwhile=the_other_shard, meanwhile_at=1)
+    collect(box, store, shard=Shard(0, 2), renderings=("txt",))
+
+    rendered = {file.stem for file in root.glob("renderings/*/*.txt")}
+    assert rendered == {file.stem for file in root.glob("raw/*/*.json") if Shard(0, 2).has_name(file.stem)}
+    assert rendered
