@@ -74,6 +74,12 @@ def test_an_unknown_one_is_said_to_be_unknown_and_fails_if_asked() -> None:
         delete(conversation_id="c404", on_unknown="fail")
 
 
+def test_the_whole_result_of_another_task_is_no_id_and_no_success(box: TavusBox) -> None:
+    with pytest.raises(AirflowFailException, match=r"pass the id in it, for instance create\.output"):
+        delete(conversation_id={"conversation_id": "over", "status": "ended"})
+    assert box.count() == 0
+
+
 def test_a_404_of_whoever_answers_in_tavus_place_is_no_success(box: TavusBox) -> None:
     box.trouble("html", status=404)
     with pytest.raises(AirflowFailException, match="host"):
