@@ -50,6 +50,9 @@ class GetConversationOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not isinstance(verbose, bool):
+            # The text "False" would be true, and put into XCom what people said.
+            raise ValueError(f"verbose must be True or False, not {verbose!r}.")
         self.conversation_id = conversation_id
         self.verbose = verbose
         self.include = checked_include(include)

@@ -52,6 +52,12 @@ def test_without_verbose_no_word_is_fetched(box: TavusBox) -> None:
     assert "verbose" not in box.requests[-1].query
 
 
+@pytest.mark.parametrize("verbose", ["False", "{{ params.verbose }}", None, 1])
+def test_what_says_not_clearly_whether_to_fetch_words_is_refused_when_the_dag_is_parsed(verbose: Any) -> None:
+    with pytest.raises(ValueError, match="verbose must be True or False"):
+        GetConversationOperator(task_id="get", conversation_id="c1", verbose=verbose)
+
+
 def test_the_room_is_left_out_unless_named() -> None:
     assert "conversation_url" not in get()
     assert get(include=["conversation_url"])["conversation_url"].startswith("https://")
