@@ -276,24 +276,31 @@ class Watch:
         # Another triggerer may have been quicker, that took this one for dead or has died since; or the receiver of
         # callbacks, which asks nobody.
         await self._ask_about({_hour(listed)})
-        if not self._is_settled(listed):
-            await self._claim(listed)
-        if self._is_settled(listed) or listed.conversation_id not in self._claimed:
+        if self._is_settled(listed):
             return False
         if not self._progress.is_news(ready_at):
             await self.state.settle(verdict.conversation_id, _hour(listed), "ready before the watch began")
             return False
-        return True
+        # Who gets no event here is not claimed: another watcher of the asset may have one for it.
+        return verdict.state == "never" or await self._claim(listed, self._progress)
 
-    async def _claim(self, listed: Listed) -> None:
-        """Claim a conversation, with all others that are ready, and ask once more who has had an event by then."""
-        if listed.conversation_id in self._claimed:
-            return
-        ready = [listed, *(other for *_, other in self._ready)]
-        self._claimed = {*await self.state.claim({*self._unstored, *(each.conversation_id for each in ready)})}
-        for hour in {_hour(each) for each in ready}:
-            self._asked_at.pop(hour, None)
-        await self._ask_about({_hour(each) for each in ready})
+    async def _claim(self, listed: Listed, progress: Progress) -> bool:
+        """Claim a conversation, with all others that are to be fired, and say whether nobody else was quicker."""
+        if listed.conversation_id not in self._claimed:
+            ready = [listed, *self._to_be_fired(progress)]
+            self._claimed = {*await self.state.claim({*self._unstored, *(each.conversation_id for each in ready)})}
+            # Once more: until then, somebody may have stored one.
+            for hour in {_hour(each) for each in ready}:
+                self._asked_at.pop(hour, None)
+            await self._ask_about({_hour(each) for each in ready})
+        return listed.conversation_id in self._claimed and not self._is_settled(listed)
+
+    def _to_be_fired(self, progress: Progress) -> list[Listed]:
+        return [
+            listed
+            for ready_at, _, verdict, listed in self._ready
+            if verdict.state == "ready" and progress.is_news(ready_at)
+        ]
 
     # -- who is settled ------------------------------------------------------------------------------------------
 

@@ -606,6 +606,22 @@ async def test_watchers_of_one_asset_that_find_a_conversation_together_fire_one_
     assert sorted(ids(fired)) == sorted(calls)
 
 
+async def test_whom_one_watcher_of_an_asset_gives_no_event_another_does(box: TavusBox, triggerer: Triggerer) -> None:
+    strict, lenient = triggerer.trigger(grace_period=5), triggerer.trigger(wait_for=[])
+    new, old = triggerer.trigger(conversation_name="*"), triggerer.trigger()
+    for watcher in (strict, lenient, old):
+        begun(triggerer.store, watcher=watcher)
+    box.add(Script.nobody_joined(seconds=1), conversation_id="c-never", created_at=time.time() - 60)
+
+    assert await triggerer.run(strict, expected=0, until=lambda: box.count(route="get") > 0) == []
+    assert ids(await triggerer.run(lenient, expected=1)) == ["c-never"]
+
+    box.add(Script.finished(seconds=1), conversation_id="c-before", created_at=time.time() - 60)
+
+    assert await triggerer.run(new, expected=0, until=lambda: box.count(conversation_id="c-before") > 0) == []
+    assert ids(await triggerer.run(old, expected=1)) == ["c-before"]
+
+
 async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(box: TavusBox, triggerer: Triggerer) -> None:
     old, young = time.time() - 26 * HOUR, time.time() - HOUR
     for conversation_id, created_at in [("c1", old), ("c2", young)]:
