@@ -105,12 +105,7 @@ class ListConversationsOperator(BaseOperator):
     def _found(self, hook: TavusHook) -> list[Conversation]:
         from airflow_provider_tavus.api.listing import every_conversation
 
-        if self.status not in {None, "active", "ended"}:
-            raise InvalidArgumentError(f"status must be 'active', 'ended' or None, not {self.status!r}.")
-        for name in ("pal_id", "face_id"):
-            # Nothing would pass, and nobody would be told why.
-            if getattr(self, name) in {"", "None"}:
-                raise InvalidArgumentError(f"{name} is {getattr(self, name)!r}: what its template reads is not there.")
+        self._check_status_and_labels()
         after = _moment("created_after", self.created_after)
         before = _moment("created_before", self.created_before)
         wanted = Labels(self.conversation_name, self.pal_id, self.face_id)
@@ -134,6 +129,17 @@ class ListConversationsOperator(BaseOperator):
                 )
         found.sort(key=lambda one: (one[0] or datetime.min.replace(tzinfo=UTC), one[1].conversation_id))
         return [conversation for _, conversation in found]
+
+    def _check_status_and_labels(self) -> None:
+        if self.status not in (None, "active", "ended"):  # no set: a list, which a template can make, has no hash
+            raise InvalidArgumentError(f"status must be 'active', 'ended' or None, not {self.status!r}.")
+        for name in ("conversation_name", "pal_id", "face_id"):
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, str):
+                raise InvalidArgumentError(f"{name} must be text, not {type(given).__name__}.")
+            # Nothing would pass, and nobody would be told why. To have no name at all, though, is to pass "".
+            if given == "None" or (given == "" and name != "conversation_name"):
+                raise InvalidArgumentError(f"{name} is {given!r}: what its template reads is not there.")
 
 
 def _moment(name: str, given: datetime | str | None) -> datetime | None:

@@ -86,6 +86,11 @@ def test_more_than_the_maximum_is_an_error_that_says_so() -> None:
         {"created_before": "None"},
         {"pal_id": "None"},
         {"face_id": ""},
+        {"conversation_name": "None"},
+        {"conversation_name": 20261123},
+        {"pal_id": 7},
+        {"face_id": ["r1"]},
+        {"status": ["ended"]},
     ],
     ids=str,
 )
