@@ -53,6 +53,7 @@ def ids(box: TavusBox) -> list[str]:
 def root(box: TavusBox, ids: list[str], tmp_path: Path) -> Path:
     """Where they are stored as JSON Lines alone."""
     collect(box, tmp_path / "destination")
+    box.advance(60)
     box.forget_requests()
     return tmp_path / "destination"
 
@@ -176,39 +177,36 @@ def test_a_crash_at_any_moment_leaves_it_to_the_next_run(
     assert collecting.objects(root) == collecting.objects(tmp_path / "from the start")
 
 
-def test_what_another_run_stores_meanwhile_is_what_is_made_of(
-    box: TavusBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("after", [1, 2], ids=["after it was read for a rendering", "after it was read for a copy"])
+def test_what_another_run_stores_meanwhile_is_what_is_made_of(box: TavusBox, tmp_path: Path, after: int) -> None:
     root = tmp_path / "destination"
-    script = Script.finished(further_events=(events.recording_ready(after=DAY),))
-    changes = box.add(script, created_at=NOW - DAY / 2)
+    box.add(Script.finished(transcript_again=DAY), created_at=NOW - DAY / 2)
     collect(box, root)
-    read = Store.read
-    copies: list[tuple[str, bytes]] = []
+    copies: list[bytes] = []
+    reads: list[str] = []
 
     class Both(NoCopies):
-        def __init__(self, who: str) -> None:
-            self.names = ("sql:both",)
-            self._who = who
+        names = ("sql:both",)
 
         def store(self, bodies: Sequence[bytes]) -> None:
-            copies.extend((self._who, body) for body in bodies)
+            copies.extend(bodies)
 
-    def another_stores_something_later(store: Store, name: str) -> bytes:
-        content = read(store, name)
-        if name.startswith("raw/"):
-            monkeypatch.setattr(Store, "read", read)
-            box.advance(DAY)
-            collect(box, root, renderings=("md",), copies=Both("other"))
-        return content
+    class InterruptedRead(InterruptedStore):
+        def read(self, name: str) -> bytes:
+            content = super().read(name)
+            reads.append(name)
+            if len(reads) == after:
+                box.advance(DAY)
+                collect(box, root, renderings=("txt",), copies=Both())
+            return content
 
-    monkeypatch.setattr(Store, "read", another_stores_something_later)
-    collect(box, root, renderings=("md",), copies=Both("this"))
+    collect(box, InterruptedRead(root), renderings=("txt",), copies=Both())
 
+    assert {name.split("/")[0] for name in reads} == {"raw"}
     (raw,) = root.glob("raw/*/*.json")
-    assert b"recording_ready" in raw.read_bytes()
-    assert copies[-1] == ("this", raw.read_bytes())
-    assert raw.stem == changes
+    assert copies[-1] == raw.read_bytes()
+    collect(box, tmp_path / "from the start", renderings=("txt",))
+    assert collecting.objects(root) == collecting.objects(tmp_path / "from the start")
 
 
 def test_a_shard_does_not_mind_what_others_store(
@@ -224,8 +222,8 @@ def test_a_shard_does_not_mind_what_others_store(
         collect(box, root, shard=Shard(1, 2))
 
     store = InterruptedStore(root, meanwhile=the_other_shard, meanwhile_at=1)
-    collect(box, store, shard=Shard(0, 2), renderings=("txt",))
+    certificate = collect(box, store, shard=Shard(0, 2), renderings=("txt",))
 
+    assert certificate.partitions, "it was made at once"
     rendered = {file.stem for file in root.glob("renderings/*/*.txt")}
     assert rendered == {file.stem for file in root.glob("raw/*/*.json") if Shard(0, 2).has_name(file.stem)}
-    assert rendered

@@ -44,6 +44,13 @@ SCRIPTS = {
     "going on": Script.active(),
     "odd status": Script.finished(ended_status="error"),
 }
+FORMS: list[dict[str, Any]] = [
+    {},
+    {"formats": ("jsonl", "parquet")},
+    {"renderings": ("txt",)},
+    {"formats": ("parquet",), "renderings": ("txt", "vtt")},
+]
+ALL_FORMS: dict[str, Any] = {"formats": ("jsonl", "parquet"), "renderings": ("txt", "vtt")}
 FAULTS: list[dict[str, Any]] = [
     {"kind": "answer", "status": 503},
     {"kind": "answer", "status": 429, "retry_after": 0},
@@ -66,6 +73,7 @@ class Collections(RuleBasedStateMachine):
         self.removed: set[str] = set()
         self.forgotten: set[str] = set()
         self.shards = 1
+        self.forms: dict[str, Any] = {}
 
     @initialize(shards=st.sampled_from([1, 1, 3]))
     def the_work_is_shared(self, shards: int) -> None:
@@ -116,6 +124,10 @@ class Collections(RuleBasedStateMachine):
         self.box.trouble("list_churn", come=come, finish=finish, after=after, times=3)
 
     # Runs
+
+    @rule(forms=st.sampled_from(FORMS))
+    def other_forms_are_asked_for(self, forms: dict[str, Any]) -> None:
+        self.forms = forms
 
     @rule(sweep=st.booleans())
     def a_run(self, sweep: bool) -> None:
@@ -169,6 +181,7 @@ class Collections(RuleBasedStateMachine):
             sweep_interval=0.0 if sweep else 86_400.0,
             lookback=HOUR,
             shard=Shard(shard, self.shards),
+            **self.forms,
         )
 
     @invariant()
@@ -179,6 +192,7 @@ class Collections(RuleBasedStateMachine):
         try:
             self.box.stop_troubles()
             self.box.account.list_view = ListView()
+            self.forms = ALL_FORMS
             # Where nothing tells when a conversation ended, its periods count from the first look.
             for _ in range(2):
                 self.box.advance(2 * collecting.SETTLE)
