@@ -100,7 +100,6 @@ class Rows(NamedTuple):
 def rows_of(conversation: Conversation) -> Rows:
     """Return the rows of a conversation that was read with ``verbose=true``; whatever is in it, this raises nothing."""
     turns = turn_rows(conversation)
-    numbers = statistics(turns)
     beyond = conversation.model_extra or {}
     row = ConversationRow(
         conversation_id=conversation.conversation_id,
@@ -112,7 +111,7 @@ def rows_of(conversation: Conversation) -> Rows:
         updated_at=conversation.updated_at,
         ended_at=events_of.ended_at(conversation),
         shutdown_reason=events_of.shutdown_reason(conversation),
-        **{name: getattr(numbers, name) for name in numbers.__slots__},
+        **statistics(turns)._asdict(),
         extra={name: beyond[name] for name in beyond if name not in _NOT_REPEATED} or None,
     )
     return Rows([row], turns or [], _events(conversation))

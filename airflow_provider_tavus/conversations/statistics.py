@@ -8,12 +8,11 @@ handed out that leaves a turn out in silence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import compress, pairwise
+from itertools import pairwise
 from math import isfinite
 from operator import itemgetter
 from statistics import median
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_tavus.conversations.turns import is_spoken, starts
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.conversations.turns import Turn
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(NamedTuple):
     """
     The numbers of one conversation. Durations are seconds. Only turns that somebody spoke count, but in ``turns``.
 
@@ -71,14 +69,15 @@ def statistics(turns: Sequence[Turn] | None) -> Statistics:
     """
     if turns is None:
         return Statistics()
-    roles, begun, durations = _spoken(turns)
+    spoken = _spoken(turns)
+    durations = [duration for _, _, duration in spoken]
     whole = _sum(durations)
-    by_user = [duration for role, duration in zip(roles, durations, strict=True) if role == "user"]
-    by_assistant = [duration for role, duration in zip(roles, durations, strict=True) if role == "assistant"]
+    by_user = [duration for role, _, duration in spoken if role == "user"]
+    by_assistant = [duration for role, _, duration in spoken if role == "assistant"]
     user_talk_seconds, assistant_talk_seconds = _sum(by_user), _sum(by_assistant)
-    longest = max(filter(None, durations), default=0.0) if roles and whole is not None else None
-    silences = _silences(begun, durations)
-    latencies = _latencies(roles, begun, durations)
+    longest = max(filter(None, durations), default=0.0) if spoken and whole is not None else None
+    silences = _silences(spoken)
+    latencies = _latencies(spoken)
     known = [latency for latency in latencies if latency is not None]
     told = len(known) == len(latencies) > 0
     return Statistics(
@@ -90,7 +89,7 @@ def statistics(turns: Sequence[Turn] | None) -> Statistics:
         user_talk_share=_share(user_talk_seconds, whole),
         assistant_talk_share=_share(assistant_talk_seconds, whole),
         longest_turn_seconds=longest,
-        longest_turn_role=None if longest is None else roles[durations.index(longest)],
+        longest_turn_role=None if longest is None else spoken[durations.index(longest)][0],
         silence_seconds=_sum(silences) if silences is not None else None,
         longest_silence_seconds=_rounded(max(silences, default=0.0)) if silences is not None else None,
         responses=len(latencies),
@@ -100,32 +99,28 @@ def statistics(turns: Sequence[Turn] | None) -> Statistics:
     )
 
 
-Seconds = list[float | None]
-"""A time of each spoken turn; None where it is not known."""
+Spoken = tuple[str | None, float | None, float | None]
+"""A spoken turn: who spoke, from when on, and how long; None where it is not known."""
 
 
-def _spoken(turns: Sequence[Turn]) -> tuple[list[str | None], Seconds, Seconds]:
-    """
-    Return of all spoken turns who spoke, from when on, and how long.
-
-    They are in the order of the transcript, or of their starts if all of these are known.
-    """
-    aloud = [is_spoken(turn) for turn in turns]
-    spoken, begun = list(compress(turns, aloud)), list(compress(starts(turns), aloud))
-    told = [start for start in begun if start is not None]
-    if len(told) == len(begun) and told != sorted(told):
-        in_order = sorted(zip(told, spoken, strict=True), key=itemgetter(0))
-        spoken, begun = [turn for _, turn in in_order], [start for start, _ in in_order]
-    durations = [turn.duration for turn in spoken]
-    if min(filter(None, durations), default=0.0) < 0:
-        durations = [None if duration is not None and duration < 0 else duration for duration in durations]
-    return [turn.role for turn in spoken], begun, durations
+def _spoken(turns: Sequence[Turn]) -> list[Spoken]:
+    """Return all spoken turns in the order of the transcript, or of their starts if all of these are known."""
+    spoken: list[Spoken] = [
+        (turn.role, start, None if (duration := turn.duration) is not None and duration < 0 else duration)
+        for turn, start in zip(turns, starts(turns), strict=True)
+        if is_spoken(turn)
+    ]
+    try:
+        return sorted(spoken, key=itemgetter(1))
+    except TypeError:
+        # One start is None.
+        return spoken
 
 
-def _sum(seconds: Seconds | list[float]) -> float | None:
+def _sum(seconds: Sequence[Any]) -> float | None:
     try:
         # To look for a None first takes longer than to add all up.
-        return _rounded(sum(cast("list[float]", seconds), 0.0))
+        return _rounded(sum(seconds, 0.0))
     except TypeError:
         return None
 
@@ -139,26 +134,24 @@ def _share(part: float | None, whole: float | None) -> float | None:
     return _rounded(part / whole) if part is not None and whole else None
 
 
-def _silences(begun: Seconds, durations: Seconds) -> list[float] | None:
+def _silences(spoken: list[Spoken]) -> list[float] | None:
     """Return the pauses in which nobody spoke; None if they cannot be known."""
     silences = []
     quiet_from: float | None = None
-    for start, duration in zip(begun, durations, strict=True):
+    for _, start, duration in spoken:
         if start is None or duration is None:
             return None
         if quiet_from is not None and start > quiet_from:
             silences.append(start - quiet_from)
         end = start + duration
         quiet_from = end if quiet_from is None or end > quiet_from else quiet_from
-    return silences if begun else None
+    return silences if spoken else None
 
 
-def _latencies(roles: list[str | None], begun: Seconds, durations: Seconds) -> Seconds:
+def _latencies(spoken: list[Spoken]) -> list[float | None]:
     """Return how long the AI took to answer each time; None where that cannot be known."""
     return [
         None if said_at is None or duration is None or answered_at is None else answered_at - said_at - duration
-        for (said_by, said_at, duration), (answered_by, answered_at, _) in pairwise(
-            zip(roles, begun, durations, strict=True)
-        )
+        for (said_by, said_at, duration), (answered_by, answered_at, _) in pairwise(spoken)
         if said_by == "user" and answered_by == "assistant"
     ]

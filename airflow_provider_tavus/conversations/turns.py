@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api import models
     from airflow_provider_tavus.api.models import Conversation
 
-NOT_SPOKEN = frozenset({"system", "tool"})
-"""Roles whose turns nobody hears: prompts, retrieved passages, results of tools."""
+NOT_SPOKEN = frozenset({"system", "tool", None})
+"""Roles whose turns nobody hears: prompts, retrieved passages, results of tools; and no role at all."""
 
 
 class Turn(Protocol):
@@ -64,10 +64,8 @@ def words(content: Any) -> str | None:
 
 def is_spoken(turn: Turn) -> bool:
     """Say whether somebody said this aloud: a turn with words, of a known role that speaks."""
-    role, content = turn.role, turn.content
-    if role is None or role in NOT_SPOKEN:
-        return False
-    return (content != "" and not content.isspace()) if isinstance(content, str) else content is not None
+    content = turn.content
+    return turn.role not in NOT_SPOKEN and (content.strip() != "" if isinstance(content, str) else content is not None)
 
 
 def starts(turns: Sequence[Turn]) -> list[float | None]:

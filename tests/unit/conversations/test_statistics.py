@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,7 +58,7 @@ def test_a_whole_conversation() -> None:
 
 
 def test_without_a_transcript_nothing_is_known() -> None:
-    assert set(asdict(statistics(None)).values()) == {None}
+    assert set(statistics(None)) == {None}
 
 
 def test_where_nobody_spoke_there_is_no_share_and_no_silence() -> None:
@@ -72,7 +71,7 @@ def test_where_nobody_spoke_there_is_no_share_and_no_silence() -> None:
 def test_turns_without_times_are_counted_and_nothing_else() -> None:
     found = statistics([says("user"), says("assistant"), says("assistant"), says("user"), says("assistant")])
 
-    known = {name: value for name, value in asdict(found).items() if value is not None}
+    known = {name: value for name, value in found._asdict().items() if value is not None}
     assert known == {"turns": 5, "user_turns": 2, "assistant_turns": 3, "responses": 2}
 
 
@@ -136,8 +135,25 @@ def test_a_turn_with_both_times_joins_the_two_clocks() -> None:
     assert starts([stamped("user", 7), says("user", 6)]) == [None, 6]
 
 
+def test_turns_stay_in_the_order_of_the_transcript_where_one_start_is_unknown() -> None:
+    found = statistics([says("user", 5, 1), says("assistant", None, 1), says("user", 9, 1), says("assistant", 4, 1)])
+
+    assert (found.responses, found.response_latency_max_seconds, found.silence_seconds) == (2, None, None)
+
+
+def test_turns_that_began_at_once_stay_in_the_order_of_the_transcript() -> None:
+    found = statistics([says("user", 2, 3), says("user", 0, 1), says("assistant", 2, 3)])
+
+    assert (found.responses, found.response_latency_max_seconds, found.longest_turn_role) == (1, -3, "user")
+
+
 def test_a_negative_duration_is_none() -> None:
     assert statistics([says("user", 0, -1)]).user_talk_seconds is None
+
+    found = statistics([says("user", 0, 1), says("assistant", 2, -1), says("user", 5, 0), says("assistant", 7, 3)])
+
+    assert (found.user_talk_seconds, found.assistant_talk_seconds, found.user_talk_share) == (1, None, None)
+    assert (found.longest_turn_seconds, found.silence_seconds, found.response_latency_max_seconds) == (None, None, 2)
 
 
 numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
