@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_tavus.api.errors import InvalidArgumentError
+from airflow_provider_tavus.api.errors import InvalidArgumentError, UnknownConversationError
 from airflow_provider_tavus.conversations.labels import Labels
 from airflow_provider_tavus.conversations.secrets import checked_include
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
@@ -116,7 +116,11 @@ class ListConversationsOperator(BaseOperator):
             created_at = conversation.created_at
             if created_at is None and (after or before):
                 # Rows come without times now and then.
-                created_at = hook.get_conversation(conversation.conversation_id).created_at
+                try:
+                    created_at = hook.get_conversation(conversation.conversation_id).created_at
+                except UnknownConversationError:
+                    # It was deleted while the list was read.
+                    continue
             if created_at and ((after and created_at < after) or (before and created_at >= before)):
                 continue
             if created_at is None and (after or before):

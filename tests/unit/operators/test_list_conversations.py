@@ -72,6 +72,14 @@ def test_a_row_without_times_is_asked_for_them(box: TavusBox) -> None:
 
 
 @pytest.mark.usefixtures("three")
+def test_a_row_that_is_deleted_before_it_is_asked_for_its_times_is_not_listed(box: TavusBox) -> None:
+    box.add(Script.finished(list_times=False), conversation_id="c4", created_at=NOON)
+    box.trouble(status=400, route="get", conversation_id="c4")
+
+    assert listed(created_after="2026-11-23T12:00:00Z") == ["c2", "c3"]
+
+
+@pytest.mark.usefixtures("three")
 def test_more_than_the_maximum_is_an_error_that_says_so() -> None:
     assert len(listed(max_conversations=3)) == 3
     with pytest.raises(AirflowFailException, match="More than 2 conversations pass the filters"):
