@@ -37,7 +37,7 @@ class Certificate:
     :param failed: those that could not be read or stored in this run, by reason.
     :param forgotten: those that were removed and are not collected again.
     :param states: how many conversations the ledger knows after the run, by state.
-    :param partitions: the dates whose tables were written.
+    :param partitions: the dates of which something was written.
     :param requests: how many requests were sent, with repeated ones.
     :param bytes: how long the answers were.
     """

@@ -324,6 +324,8 @@ def test_conversations_are_written_into_a_database_as_well_and_forgotten_there_t
                 row[0] for row in database.execute("SELECT conversation_id FROM tavus_turns WHERE content = ?", (SAID,))
             }
 
+    collect()
+    # Switched on later, it has what was stored before.
     collect(sql_conn_id="archive")
     assert said() == set(ids)
     forget = ForgetConversationOperator(
