@@ -78,4 +78,11 @@ def callback_settings() -> CallbackSettings | None:
 
 
 def _option(name: str) -> str:
-    return (conf.get(SECTION, name, fallback=None) or "").strip()
+    try:
+        return (conf.get(SECTION, name, fallback=None) or "").strip()
+    except Exception as fault:
+        # Its own text has what the command printed, which may be a token.
+        raise ConfigurationError(
+            f"[tavus] {name} cannot be read ({type(fault).__name__}): see whether the command or the secrets backend "
+            "that it comes from works, and restart this component of Airflow."
+        ) from None

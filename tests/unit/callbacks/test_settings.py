@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
+from types import SimpleNamespace
+
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_tavus.api.errors import ConfigurationError
+from airflow_provider_tavus.callbacks import settings
 from airflow_provider_tavus.callbacks.settings import callback_settings
 
 FIRST, SECOND = "first-token-aaaaaaaaaaaaaaaaaaaaaaaaa", "second-token-bbbbbbbbbbbbbbbbbbbbbbbb"
@@ -56,6 +61,16 @@ def test_a_token_that_cannot_be_used_is_named_by_its_place_alone(token: str, mon
     with pytest.raises(ConfigurationError, match=r"Token 2 .* 32 to 200 .*token_urlsafe") as refusal:
         callback_settings()
     assert "can" not in str(refusal.value).replace("cannot", "")
+
+
+def test_a_command_that_fails_is_told_of_without_what_it_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: str, **__: None) -> str:
+        raise AirflowException(f"Cannot execute get-token. Error code is: 1. Output: {FIRST}")
+
+    monkeypatch.setattr(settings, "conf", SimpleNamespace(get=fail))
+    with pytest.raises(ConfigurationError, match=r"\[tavus\] callback_tokens cannot be read .* restart") as refusal:
+        callback_settings()
+    assert FIRST not in "".join(traceback.format_exception(refusal.value))
 
 
 def test_no_representation_shows_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,14 @@ import logging
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_tavus.callbacks import settings
 from airflow_provider_tavus.get_provider_info import get_provider_info
 from airflow_provider_tavus.plugins import tavus
 from airflow_provider_tavus.plugins.tavus import TavusPlugin, fastapi_apps
@@ -48,6 +51,17 @@ def test_a_token_that_cannot_be_used_leaves_it_off_and_is_not_shown(
     assert TavusPlugin().fastapi_apps == []
     assert "Token 1 of [tavus] callback_tokens cannot be used" in caplog.text
     assert "canary" not in caplog.text
+
+
+def test_a_token_that_cannot_be_read_leaves_it_off_and_is_in_no_other_plugins_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: str, **__: None) -> str:
+        raise AirflowException("The secrets backend cannot be reached.")
+
+    monkeypatch.setattr(settings, "conf", SimpleNamespace(get=fail))
+    assert TavusPlugin().fastapi_apps == []
+    assert "[tavus] callback_tokens cannot be read" in caplog.text
 
 
 def test_below_airflow_3_3_it_stays_off_and_says_so(
