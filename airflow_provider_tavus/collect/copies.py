@@ -22,8 +22,9 @@ class Copies(Protocol):
     has to be as good as once. It is called in the event loop's own thread, as databases may ask for one thread.
     """
 
-    names: tuple[str, ...]
-    """By which the ledger knows the places that take them."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By which the ledger knows the places that take them."""
 
     def store(self, bodies: Sequence[bytes]) -> None:
         """Take conversations, as they are in their raw objects, instead of earlier ones with the same ids."""
