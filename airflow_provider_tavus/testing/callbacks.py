@@ -194,8 +194,8 @@ def callback_body(conversation: Conversation, moment: float, event: ScriptedEven
 
 def is_loopback(url: str) -> bool:
     """Tell whether a URL leads to this machine."""
-    host = urlsplit(url).hostname or ""
     try:
+        host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -172,6 +173,17 @@ def test_a_receiver_that_is_not_there_gets_nothing_and_harms_nobody(
 
     assert receiver.types == LIFE
     assert sum(delivery.status is None for delivery in box.callbacks_sent) == 3
+
+
+async def test_a_callback_url_that_is_none_keeps_nobody_elses_callbacks(receiver: Receiver) -> None:
+    clock = ManualClock()
+    async with TavusBox(clock=clock) as box:
+        box.add(Script.finished(), callback_url="http://[not-an-address/hook")
+        box.add(Script.finished(), callback_url=receiver.url)
+        clock.advance(3600)
+        await asyncio.wait_for(box.callbacks_settled(), timeout=5)
+
+    assert receiver.types == LIFE
 
 
 def test_no_callback_leaves_the_machine_unless_it_may(box: TavusBox, clock: ManualClock) -> None:
