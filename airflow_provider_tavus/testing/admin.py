@@ -41,7 +41,7 @@ class Admin:
         """Answer a request under ``/_box/``."""
         answer = self._refusal(request)
         if answer is None:
-            body = await request.read()
+            body = await request.content.read()
             try:
                 answer = self._answer(request, json.loads(body) if body else {})
             except (ValueError, TypeError) as error:

@@ -199,6 +199,15 @@ def test_a_control_that_makes_no_sense_is_refused_with_a_reason(
     assert answer.json()["error"]
 
 
+def test_a_body_of_megabytes_is_taken_like_any_other(box: TavusBox, call: Call) -> None:
+    long = {"conversation_id": "c1", "status": "ended", "context": "x" * 2**21}
+    assert call("PUT", "/_box/conversations/c1/raw", json=long).status_code == 204
+    assert call("GET", "/v2/conversations/c1").json() == long
+
+    assert call("POST", "/v2/conversations", json={"conversational_context": "x" * 2**21}).status_code == 200
+    assert len(box.requests_of("create")[0].body["conversational_context"]) == 2**21
+
+
 def test_a_web_page_cannot_steer_the_box_through_a_browser(call: Call) -> None:
     answer = call("POST", "/_box/clock", data="advance=1", headers={"Content-Type": "text/plain"})
 
