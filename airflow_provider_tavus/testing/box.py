@@ -13,6 +13,7 @@ from airflow_provider_tavus.testing.clocks import Clock, ManualClock, RealClock,
 from airflow_provider_tavus.testing.conversation import DEFAULT_PERSONA, DEFAULT_REPLICA, Conversation
 from airflow_provider_tavus.testing.hosting import Hosted
 from airflow_provider_tavus.testing.record import RequestRecord, chosen
+from airflow_provider_tavus.testing.routes import checked_route
 from airflow_provider_tavus.testing.script import Script
 from airflow_provider_tavus.testing.server import Server
 from airflow_provider_tavus.testing.service import Service
@@ -235,7 +236,7 @@ class TavusBox(Hosted):
         :param route: for requests of this call only.
         """
         self._clock_moved_by_hand()
-        self._pace = (route, seconds)
+        self._pace = (checked_route(route), seconds)
 
     def _clock_moved_by_hand(self) -> ManualClock:
         if not isinstance(self.clock, ManualClock):

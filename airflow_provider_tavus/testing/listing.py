@@ -7,7 +7,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from airflow_provider_tavus.testing.conversation import Conversation
 
@@ -29,6 +29,21 @@ class ListView:
     order: Order = "newest"
     limit_cap: int | None = None
     lag: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse an order that there is not."""
+        checked_order(self.order)
+
+
+def checked_order(order: Order) -> Order:
+    """
+    Return an order.
+
+    :raises ValueError: if there is no such order.
+    """
+    if order not in get_args(Order):
+        raise ValueError(f"no order of the list is named {order!r}; there is {', '.join(get_args(Order))}")
+    return order
 
 
 class Remaining(Sequence[Conversation]):

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_tavus.testing.routes import checked_route
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -95,7 +97,9 @@ def chosen(
 
     :param since: came at this time or later, in epoch seconds of the box's clock.
     :param until: came before this time, likewise.
+    :raises ValueError: if there is no call of the name ``route``.
     """
+    checked_route(route)
     return [
         request
         for request in requests

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 STOCK = {"pals": "pal", "personas": "persona", "faces": "face", "replicas": "replica"}
 """The collections that clients probe with, and what a row of each is; pals are personas, faces replicas."""
 
+NAMES = ("create", "list", "get", "end", "delete", *STOCK, "method_not_allowed", "unknown")
+"""What a request can be for; the last two are no calls."""
+
 
 class Route(NamedTuple):
     """
@@ -23,6 +26,17 @@ class Route(NamedTuple):
     name: str
     conversation_id: str | None = None
     allowed: tuple[str, ...] = ()
+
+
+def checked_route(name: str | None) -> str | None:
+    """
+    Return the name of a call, or None for all of them.
+
+    :raises ValueError: if there is no such call; it would never be met, and nobody would learn why.
+    """
+    if name is not None and name not in NAMES:
+        raise ValueError(f"no call is named {name!r}; there is {', '.join(NAMES)}")
+    return name
 
 
 def route_of(method: str, segments: list[str]) -> Route:

@@ -14,6 +14,8 @@ from airflow_provider_tavus.testing.answers import (
     not_json_answer,
     typical_answer,
 )
+from airflow_provider_tavus.testing.listing import checked_order
+from airflow_provider_tavus.testing.routes import checked_route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -111,6 +113,8 @@ class Trouble:
         """Refuse what makes no sense, rather than never happen."""
         if self.kind not in KINDS:
             raise ValueError(f"no trouble of kind {self.kind!r}; there is {', '.join(KINDS)}")
+        checked_route(self.route)
+        checked_order(self.order)
         if self.kind in OF_LISTS and self.route not in {None, "list"}:
             raise ValueError(f"{self.kind} is trouble of the list call, not of {self.route}")
         if self.kind == "refuse" and not self._is_about_everything():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import requests
 
 from airflow_provider_tavus.testing import Script, TavusBox
@@ -51,3 +52,8 @@ def test_a_record_holds_what_was_sent_but_no_key(box: TavusBox, call: Call) -> N
     assert request.headers["user-agent"] == "probe ***"
     told = repr(box.requests)
     assert all(secret not in told for secret in (box.api_key, "wrong-key", "other-secret"))
+
+
+def test_requests_of_a_call_that_does_not_exist_are_not_counted_as_none(box: TavusBox) -> None:
+    with pytest.raises(ValueError, match="no call is named 'creat'; there is create"):
+        box.count("creat")

@@ -206,6 +206,14 @@ def test_a_kind_of_trouble_that_does_not_exist_is_refused(box: TavusBox) -> None
         box.trouble("earthquake")  # type: ignore[arg-type]
 
 
+def test_trouble_that_could_never_happen_is_refused(box: TavusBox, call: Call) -> None:
+    with pytest.raises(ValueError, match="no call is named 'read'; there is create, list, get"):
+        box.trouble(status=503, route="read")
+    with pytest.raises(ValueError, match="no order of the list is named 'newst'; there is newest"):
+        box.trouble("list_order", order="newst")
+    assert call("POST", "/_box/troubles", json={"status": 503, "route": "read"}).status_code == 400
+
+
 def test_connections_can_be_refused_for_a_while(box: TavusBox, call: Call, path: str, clock: ManualClock) -> None:
     assert call("GET", path).status_code == 200
     box.trouble("refuse", lasting=60)
@@ -262,3 +270,8 @@ def test_each_request_can_make_the_time_pass(box: TavusBox, call: Call, clock: M
     assert statuses == ["active"] * 6 + ["ended"]
     assert call("GET", "/v2/conversations").status_code == 200
     assert clock.now() == box.conversation(conversation_id).created_at + 4200
+
+
+def test_time_that_could_never_pass_is_refused(box: TavusBox) -> None:
+    with pytest.raises(ValueError, match="no call is named 'read'"):
+        box.each_request_takes(600, route="read")
