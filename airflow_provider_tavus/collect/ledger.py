@@ -81,7 +81,8 @@ class Ledger:
     def read_new(self) -> Iterator[list[Entry]]:
         """Read the segments that others have written and that this run has not read, some entries at a time."""
         for _ in range(LOOKS):
-            unread = sorted(self._store.versions(LEDGER).keys() - {*self._read, *self._written})
+            segments = filter(_may_be_a_segment, self._store.versions(LEDGER))
+            unread = sorted({*segments} - {*self._read, *self._written})
             if not unread:
                 return
             for name in unread:
@@ -168,6 +169,12 @@ class Ledger:
             known = self._sweeps.get(shard)
             if known is None or known.at < sweep.at:
                 self._sweeps[shard] = sweep
+
+
+def _may_be_a_segment(name: str) -> bool:
+    # Others leave something of their own in a folder, such as a .DS_Store. But a segment that somebody has renamed may
+    # hold tombstones.
+    return name.endswith(".jsonl") and not name.startswith(".")
 
 
 _ONLY_DIGITS = {ord(character): None for character in "-:.TZ"}

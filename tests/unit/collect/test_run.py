@@ -469,6 +469,16 @@ class TestFailures:
         assert collect(box, root).already_had == 3
         assert collecting.raw(root).keys() == set(ids)
 
+    @pytest.mark.parametrize("name", [".DS_Store", "._20261124030405.jsonl", "_SUCCESS", "notes.txt"])
+    def test_what_others_leave_beside_its_segments_is_passed_over(self, box: TavusBox, root: Path, name: str) -> None:
+        add(box, 2)
+        collect(box, root)
+        foreign = root / "_ledger" / name
+        foreign.write_bytes(b"\0\0\0\1Bud1")
+
+        assert collect(box, root).already_had == 2
+        assert foreign.exists()
+
     def test_a_ledger_that_cannot_be_read_is_named_and_nothing_is_changed(self, box: TavusBox, root: Path) -> None:
         add(box, 3)
         collect(box, root)
