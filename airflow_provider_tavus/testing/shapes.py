@@ -48,11 +48,17 @@ class Shape:
     minimal: bool = False
     list_times: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse a spelling that there is not: reads would fail of it, or be spelled in another way."""
+        for field, spellings in SPELLINGS.items():
+            if getattr(self, field) not in spellings:
+                raise ValueError(f"{field} must be one of {spellings}, not {getattr(self, field)!r}")
 
-PLAIN = Shape()
-"""The spelling of most bodies."""
 
 SPELLINGS: Mapping[str, tuple[Any, ...]] = {
     field: get_args(hint) or (True, False) for field, hint in get_type_hints(Shape).items()
 }
 """What each field of a shape can be."""
+
+PLAIN = Shape()
+"""The spelling of most bodies."""

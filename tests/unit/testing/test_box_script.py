@@ -163,6 +163,16 @@ def test_a_conversation_says_replica_or_face_but_never_both(
     assert known & call("GET", "/v2/conversations").json()["data"][0].keys() == keys
 
 
+@pytest.mark.parametrize(
+    "spelling", [{"event_order": "reverse"}, {"names": "newer"}, {"turn_times": ["iso"]}, {"minimal": "yes"}], ids=str
+)
+def test_a_spelling_that_does_not_exist_is_refused(spelling: dict[str, Any], call: Call) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(spelling))} must be one of"):
+        Script.finished(**spelling)
+    described = {"script": {"name": "finished"} | spelling}
+    assert call("POST", "/_box/conversations", json=described).status_code == 400
+
+
 def test_a_minimal_read_has_an_id_and_a_status(box: TavusBox, call: Call) -> None:
     conversation_id = box.add(Script.active(minimal=True))
 
