@@ -91,6 +91,8 @@ class Discovery:
         self._trouble: str | None = None
         self.looks = 0
         """How many looks have succeeded."""
+        self.looked_at = -math.inf
+        """When, in epoch seconds, the last of them began: who was created later may not have been seen."""
 
     @property
     def rows(self) -> Sequence[Listed]:
@@ -154,7 +156,7 @@ class Discovery:
 
     async def _look_or_say_why_not(self) -> float:
         """Look once, and return the seconds until the next look."""
-        looked_for = set(self._looked_for)
+        looked_for, began = set(self._looked_for), self._clock.now()
         try:
             await self._connect()
             await self._look()
@@ -169,6 +171,7 @@ class Discovery:
             self._tell("The list of conversations can be had again.")
         self._trouble = None
         self.looks += 1
+        self.looked_at = began
         self._has_looked_for(looked_for)
         return self._interval
 

@@ -330,7 +330,8 @@ class Watch:
 
     async def _move_on(self, now: float, progress: Progress, discovery: Discovery) -> None:
         """Keep how far the watch has come, and forget what is of no interest any more."""
-        watched_from = max(progress.watched_from, now - LOOKBACK)
+        # Not by the clock: while the account cannot be read, nobody is seen who is created.
+        watched_from = max(progress.watched_from, discovery.looked_at - LOOKBACK)
         pending = [each.listed for each in self._watching.values()] + [listed for _, listed in self._unstored.values()]
         still_open = {row.conversation_id: _as_open(row) for row in pending if _created(row) < watched_from}
         if still_open.keys() == progress.open.keys() and now < self._saved_at + SAVE_INTERVAL:

@@ -456,6 +456,20 @@ async def test_an_account_that_cannot_be_reached_is_watched_again_when_it_can(
     assert ids(await triggerer.run(expected=1)) == ["c1"]
 
 
+async def test_nobody_is_missed_though_the_account_cannot_be_reached_for_longer_than_is_watched_back(
+    box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOKBACK", 2.0)
+    monkeypatch.setattr(watch, "SAVE_INTERVAL", 0.0)
+    begun(triggerer.store, ago=1.0)
+
+    def be_away() -> None:
+        box.trouble(status=401, lasting=5.0)
+        box.add(Script.finished(seconds=0.1), conversation_id="c1")
+
+    assert ids(await triggerer.run(expected=1, meanwhile=be_away)) == ["c1"]
+
+
 async def test_a_key_that_was_rotated_is_read_again(
     box: TavusBox, triggerer: Triggerer, connect: Callable[..., str]
 ) -> None:
