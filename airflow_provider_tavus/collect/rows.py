@@ -127,16 +127,18 @@ def turn_rows(conversation: Conversation) -> list[TurnRow] | None:
     if transcript is None:
         return None
     try:
-        # All at once, and several times as fast, where every field is of a type that can be had for it.
+        # All at once, and several times as fast, where all are objects with fields of types that can be had for them.
         rows = msgspec.convert(transcript, list[TurnRow], strict=False)
+        all_have_columns = set().union(*transcript) <= _TURN_FIELDS
     except msgspec.ValidationError:
-        rows = [_turn(turn) for turn in transcript]
+        rows, all_have_columns = [_turn(turn) for turn in transcript], False
+    conversation_id = conversation.conversation_id
     for index, row in enumerate(rows):
-        row.conversation_id = conversation.conversation_id
+        row.conversation_id = conversation_id
         row.turn_index = index
         if row.timestamp is not None and row.timestamp.tzinfo is not UTC:
             row.timestamp = moment(transcript[index]["timestamp"])
-    if not set().union(*(turn for turn in transcript if isinstance(turn, dict))) <= _TURN_FIELDS:
+    if not all_have_columns:
         for row, turn in zip(rows, transcript, strict=True):
             if isinstance(turn, dict):
                 row.extra = {name: turn[name] for name in turn if name not in _TURN_FIELDS} or None

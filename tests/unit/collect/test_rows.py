@@ -108,6 +108,12 @@ def test_what_has_no_column_stands_in_extra() -> None:
     assert [event.properties for event in found.events] == [{"x": 1}, {"replica_id": "r1"}]
 
 
+def test_an_odd_turn_costs_no_other_its_extra() -> None:
+    found = rows({"mood": "glad"}, {"role": "user"}, "no object", {"mood": 1, "role": []}).turns
+
+    assert [turn.extra for turn in found] == [{"mood": "glad"}, None, None, {"mood": 1}]
+
+
 def test_what_opens_a_room_is_in_no_table() -> None:
     found = rows(
         conversation_url="https://tavus.daily.co/canary",
@@ -163,6 +169,9 @@ def test_whatever_tavus_sends_becomes_the_rows_of_the_shape_that_we_hand_out(
 
     found = rows_of(conversation)
 
+    for turn, sent in zip(found.turns, transcript, strict=True):
+        beyond = {name: sent[name] for name in sent if name not in usual} if isinstance(sent, dict) else {}
+        assert (turn.conversation_id, turn.extra) == ("c1", beyond or None)
     plain = as_plain(conversation)
     for line, handed_out in zip(read_back(found.turns), plain["transcript"] or [], strict=True):
         for name in ("role", "timestamp", "seconds_from_start", "duration"):
