@@ -37,7 +37,7 @@ def tavus_box(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     ``conn_id``, and whatever :class:`~airflow_provider_tavus.testing.box.TavusBox` takes.
     """
     marker = request.node.get_closest_marker("tavus_box")
-    with _box(**(marker.kwargs if marker else {})) as (box, conn_id):
+    with _box(*(marker.args if marker else ()), **(marker.kwargs if marker else {})) as (box, conn_id):
         # Airflow reads a connection from the environment first, in tasks as well as in triggers.
         connection = {"conn_type": "tavus", "host": box.base_url, "password": box.api_key}
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
@@ -58,6 +58,8 @@ def _box(
     from airflow_provider_tavus.testing.scenes import SCENES
 
     if clock == "manual":
+        if speed != 1.0:
+            raise ValueError("a speed needs clock='real': time that is moved by hand has none")
         clock = ManualClock()
     elif clock == "real":
         clock = RealClock(speed=speed)

@@ -43,6 +43,18 @@ def test_the_marker_says_how_the_box_starts(environment_afterwards, tavus_box):
     assert (tavus_box.clock.speed, tavus_box.seed, tavus_box.account.credits) == (60, 3, 0)
     assert tavus_box.base_url in os.environ["AIRFLOW_CONN_TAVUS_OTHER"]
     assert "cdemo0001" in tavus_box.world
+
+
+@pytest.mark.tavus_box("demo")
+def test_a_scene_without_its_name_is_refused(request):
+    with pytest.raises(TypeError, match="positional"):
+        request.getfixturevalue("tavus_box")
+
+
+@pytest.mark.tavus_box(speed=60)
+def test_a_speed_of_a_clock_that_is_moved_by_hand_is_refused(request):
+    with pytest.raises(ValueError, match="a speed needs clock='real'"):
+        request.getfixturevalue("tavus_box")
 """
 
 AN_HOUR_BY_HAND = """
@@ -102,7 +114,7 @@ def documented_example() -> str:
 def test_the_fixture_and_its_marker_start_a_box_and_lead_a_connection_to_it(tmp_path: Path) -> None:
     (tmp_path / "test_its_own.py").write_text(ITS_OWN_TESTS)
 
-    assert "2 passed" in pytest_in(tmp_path)
+    assert "4 passed" in pytest_in(tmp_path)
 
 
 def test_the_documented_example_is_short() -> None:
