@@ -40,6 +40,8 @@ RECENT = 3600.0
 """Seconds before its first beginning since which a watcher looks at what was created: it may become ready only now."""
 LOOKBACK = 86_400.0
 """Seconds for which it is kept, by creation, who has had an event: a row that is listed later than this is missed."""
+KEPT = 7 * 86_400.0
+"""Seconds beyond that for which the state store has it, for a watcher that was changed and is changed back."""
 SAVE_INTERVAL = 600.0
 """Seconds between two times that the progress is written down, if nothing but time has passed."""
 LONGEST_HOLD = 5.0
@@ -344,10 +346,12 @@ class Watch:
         needed = {_hour(row) for row in (*pending, *self._of_interest(discovery, self._progress))}
         # The hour before them, too: the process before this one may have died at this point. And no process has written
         # anything about what came long after the last time, or this one knows of it.
-        gone_by = _hours(progress.watched_from - HOUR, min(watched_from, progress.watched_from + LOOKBACK + HOUR))
+        kept_from = watched_from - KEPT
+        gone_by = _hours(progress.watched_from - KEPT - HOUR, min(kept_from, progress.watched_from + LOOKBACK + HOUR))
         for hour in (gone_by | self._settled.keys()) - needed:
-            if hour < _hour_at(watched_from):
+            if hour < _hour_at(kept_from):
                 await self.state.forget(hour)
+            if hour < _hour_at(watched_from):
                 self._settled.pop(hour, None)
                 self._asked_at.pop(hour, None)
 

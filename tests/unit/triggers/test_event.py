@@ -636,7 +636,26 @@ async def test_whom_one_watcher_of_an_asset_gives_no_event_another_does(box: Tav
     assert ids(await triggerer.run(old, expected=1)) == ["c-before"]
 
 
-async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(box: TavusBox, triggerer: Triggerer) -> None:
+async def test_a_watcher_that_was_another_for_some_days_repeats_no_event(
+    box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "SAVE_INTERVAL", 0.0)
+    monkeypatch.setattr(watch, "STORED_WITHIN", 0.1)
+    meanwhile = triggerer.trigger(conversation_name="*")
+    for watcher, days in [(triggerer.trigger(), 4), (meanwhile, 3)]:
+        begun(triggerer.store, ago=days * 24 * HOUR, watcher=watcher)
+    for days in (2, 3.5):
+        box.add(Script.finished(seconds=1), conversation_id=f"c-{days}", created_at=time.time() - days * 24 * HOUR)
+
+    assert ids(await triggerer.run(meanwhile, expected=1)) == ["c-2"]
+    event_state._claimed_here.clear()  # a restart
+    assert ids(await triggerer.run(expected=1)) == ["c-3.5"]
+
+
+async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(
+    box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "KEPT", 0.0)
     old, young = time.time() - 26 * HOUR, time.time() - HOUR
     for conversation_id, created_at in [("c1", old), ("c2", young)]:
         box.add(Script.finished(seconds=1), conversation_id=conversation_id, created_at=created_at)
