@@ -47,8 +47,8 @@ def _one_line(text: str) -> str:
     return _escaped(" ".join(text.split()))
 
 
-_MEANS_SOMETHING_ANYWHERE = re.compile(r"([\\`*_\[\]<>&~|$])")
-_MEANS_SOMETHING_AT_THE_BEGIN = re.compile(r"^([#+=-]|\d+(?=[.)]))")
+_MEANS_SOMETHING_ANYWHERE = re.compile(r"([\\`*_\[\]<>&~|$#])")
+_MEANS_SOMETHING_AT_THE_BEGIN = re.compile(r"^([+=-]|\d+(?=[.)]))")
 
 
 def _escaped(line: str) -> str:

@@ -7,7 +7,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_tavus.api.models import Conversation, Turn
@@ -222,3 +222,14 @@ def test_markdown_is_shown_as_what_was_said_and_nothing_more(said: list[str]) ->
     assert "".join("".join(piece.content for piece in inline).split()) == "c1Conversation:c1" + "".join(told.split())
     assert {token.tag for token in [*tokens, *inline]} <= {"h1", "ul", "li", "p", "", "strong", "br"}
     assert "softbreak" not in {piece.type for piece in inline}
+
+
+@given(words)
+@example("Interview #")
+def test_a_heading_is_shown_as_the_conversation_is_called(name: str) -> None:
+    parser = pytest.importorskip("markdown_it", reason="markdown-it-py is not installed beside this Airflow")
+    rendered = markdown(Conversation.from_json({"conversation_id": "c1", "conversation_name": name}), [])
+    heading, _ = (token for token in parser.MarkdownIt("commonmark").parse(rendered) if token.type == "inline")
+
+    shown = "".join("".join(piece.content for piece in heading.children).split())
+    assert shown == ("".join(name.split()) or "c1").replace("\0", "\ufffd")
