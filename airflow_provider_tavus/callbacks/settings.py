@@ -18,6 +18,8 @@ URL_PREFIX = "/tavus"
 CALLBACKS_PATH = "/callbacks"
 """What follows :data:`URL_PREFIX` and precedes the token."""
 
+SCHEMES = ("https://", "http://")
+
 A_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,200}")
 
 
@@ -71,10 +73,18 @@ def callback_settings() -> CallbackSettings | None:
                 "A-Z, a-z, 0-9, - and _, and none that anybody could guess. Make one with: "
                 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
             )
-    base_url = _option("callback_base_url") or conf.get("api", "base_url", fallback=None) or None
-    if base_url and not base_url.startswith(("https://", "http://")):
+    base_url = _option("callback_base_url")
+    if base_url and not base_url.startswith(SCHEMES):
         raise ConfigurationError("[tavus] callback_base_url must be a URL that begins with https://.")
-    return CallbackSettings(tokens=tokens, asset=_option("callback_asset") or DEFAULT_ASSET, base_url=base_url)
+    return CallbackSettings(
+        tokens=tokens, asset=_option("callback_asset") or DEFAULT_ASSET, base_url=base_url or _api_base_url()
+    )
+
+
+def _api_base_url() -> str | None:
+    base_url = conf.get("api", "base_url", fallback=None) or ""
+    # Airflow itself does with a path alone: no reason not to receive what others have been told the whole URL of.
+    return base_url if base_url.startswith(SCHEMES) else None
 
 
 def _option(name: str) -> str:

@@ -88,9 +88,10 @@ def test_a_base_url_that_is_none_is_refused(url: str, monkeypatch: pytest.Monkey
         callback_settings()
 
 
-def test_without_any_base_url_only_who_needs_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("api_base_url", ["", "/airflow"])
+def test_without_any_base_url_only_who_needs_it_fails(api_base_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(monkeypatch, callback_tokens=FIRST)
-    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", api_base_url)
     settings = callback_settings()
     assert settings is not None
     with pytest.raises(ConfigurationError, match="callback_base_url"):
