@@ -35,7 +35,8 @@ def work_on_each(
 
     For each that is ``conversation_id``, ``outcome`` (what ``work`` returned, or ``failed``) and ``error`` (why it
     failed, or None). If one failed, all the same all are worked on; the results are then in the XCom, and raised is
-    the error that decides over the task's retries: a transient one if there is one.
+    the error that decides over the task's retries: a transient one if there is one. Where Airflow keeps state for a
+    task, its retry works on those that failed alone.
 
     :raises TavusError: if one failed; at once if it is about the connection and so about all of them.
     """
@@ -50,9 +51,12 @@ def work_on_each(
     ids = checked_ids(conversation_id)
     if isinstance(conversation_id, str):
         context["ti"].xcom_push(key="conversation_id", value=conversation_id)
+    earlier = _done_by_earlier_tries(context)
     for one in ids:
-        result: dict[str, Any] = {"conversation_id": one, "outcome": "failed", "error": None}
+        result: dict[str, Any] = {"conversation_id": one, "outcome": earlier.get(one, "failed"), "error": None}
         results.append(result)
+        if one in earlier:
+            continue
         try:
             result["outcome"] = work(one)
         except (AuthenticationError, ConfigurationError):
@@ -65,9 +69,30 @@ def work_on_each(
             operator.log.info("Conversation %s: %s.", one, result["outcome"].replace("_", " "))
     shaped = results[0] if isinstance(conversation_id, str) else results
     if faults:
+        _note_what_is_done(context, results)
         if operator.do_xcom_push:
             # A task that fails returns nothing, and nobody would learn which ones were worked on.
             context["ti"].xcom_push(key="return_value", value=shaped)
         operator.log.error("%d of %d conversations failed.", len(faults), len(ids))
         raise next((fault for fault in faults if fault.transient), faults[0])
     return shaped
+
+
+def _done_by_earlier_tries(context: Context) -> dict[str, str]:
+    """Return the outcomes that earlier tries noted, by conversation: to end or delete again would find it gone."""
+    store: Any = context.get("task_state_store")
+    kept = None if store is None else store.get(_state_key(context))
+    return kept if isinstance(kept, dict) else {}
+
+
+def _note_what_is_done(context: Context, results: list[dict[str, Any]]) -> None:
+    # Airflow 3.3 and later; before, there is nowhere to note it.
+    store: Any = context.get("task_state_store")
+    if store is not None:
+        done = {result["conversation_id"]: result["outcome"] for result in results if result["error"] is None}
+        store.set(_state_key(context), done)
+
+
+def _state_key(context: Context) -> str:
+    # Clearing a task raises max_tries, and what follows is asked of Tavus anew.
+    return f"outcomes/{context['ti'].max_tries}"

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_tavus.api.errors import ServerError
 from airflow_provider_tavus.operators.delete_conversation import DeleteConversationOperator
 from airflow_provider_tavus.testing import Script, TavusBox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.usefixtures("connect")
 
@@ -91,6 +95,26 @@ def test_an_answer_that_is_lost_makes_no_failure(box: TavusBox) -> None:
 
     assert delete(on_unknown="fail")["outcome"] == "deleted"
     assert box.count("delete") == 2
+
+
+def test_a_retry_knows_what_the_try_before_it_has_deleted(
+    box: TavusBox, connect: Callable[..., str], task_instance_type: Any
+) -> None:
+    asked: dict[str, Any] = {"conversation_id": ["over", "also"], "hard": True, "on_unknown": "fail"}
+    operator = DeleteConversationOperator(task_id="delete", **asked)
+    box.add(Script.finished(), conversation_id="also", created_at=box.clock.now() - 3600)
+    connect(extra={"retries": 0})
+    box.trouble(status=503, conversation_id="also", times=1)
+    ti = task_instance_type(task_id="delete")
+    with pytest.raises(ServerError):
+        ti.run(operator)
+
+    assert [one["outcome"] for one in ti.run(operator)] == ["deleted", "deleted"]
+    assert box.count("delete") == 2
+
+    ti.clear()
+    with pytest.raises(AirflowFailException, match="Check the id"):
+        ti.run(operator)
 
 
 def test_a_refused_key_is_not_tried_on_every_conversation(box: TavusBox) -> None:
