@@ -7,7 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
@@ -44,23 +44,44 @@ def test_the_receiver_is_off_until_it_is_configured(caplog: pytest.LogCaptureFix
     assert not caplog.records
 
 
-def test_a_token_that_cannot_be_used_leaves_it_off_and_is_not_shown(
+async def answer_of(app: Any, token: str) -> tuple[int, str]:
+    """Return the status of an app's answer to a callback, and the path that Airflow logs of it."""
+    scope = {"type": "http", "method": "POST", "path": f"/callbacks/{token}", "headers": [], "query_string": b""}
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b'{"conversation_id": "c1"}'}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent[0]["status"], str(scope["path"])
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="callbacks are received from Airflow 3.3 on")
+async def test_with_a_token_that_cannot_be_used_all_are_refused_and_none_is_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AIRFLOW__TAVUS__CALLBACK_TOKENS", CANARY[:20])
-    assert TavusPlugin().fastapi_apps == []
+    (app,) = TavusPlugin().fastapi_apps
+    for token in (CANARY[:20], CANARY, ""):
+        status, path = await answer_of(app["app"], token)
+        assert status == 404
+        assert "canary" not in path
     assert "Token 1 of [tavus] callback_tokens cannot be used" in caplog.text
     assert "canary" not in caplog.text
 
 
-def test_a_token_that_cannot_be_read_leaves_it_off_and_is_in_no_other_plugins_way(
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="callbacks are received from Airflow 3.3 on")
+def test_a_token_that_cannot_be_read_is_told_of_and_is_in_no_other_plugins_way(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: str, **__: None) -> str:
         raise AirflowException("The secrets backend cannot be reached.")
 
     monkeypatch.setattr(settings, "conf", SimpleNamespace(get=fail))
-    assert TavusPlugin().fastapi_apps == []
+    assert len(TavusPlugin().fastapi_apps) == 1
     assert "[tavus] callback_tokens cannot be read" in caplog.text
 
 
