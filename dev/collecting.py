@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any
 
 from fsspec.implementations.local import LocalFileSystem
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 GRACE = 600.0
 SETTLE = 1800.0
+ALL_FORMATS = ("jsonl", "parquet") if find_spec("pyarrow") else ("jsonl",)
+"""Those that can be written here: pyarrow is not beside every Airflow."""
 
 
 class Crash(Exception):  # noqa: N818 - not an error, but the end

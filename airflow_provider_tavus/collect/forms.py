@@ -29,12 +29,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COPIED_AT_A_TIME = 64
+TRIES = 5
+"""How often a partition is gone through that others change meanwhile, at most; the next run tries again."""
 _GONE = (
     "What is stored of %s is not stored as %s as well: %d of its raw objects are gone, and their rows would go, too."
 )
-
-TRIES = 5
-"""How often a partition is gone through that others change meanwhile, at most; the next run tries again."""
 
 
 class Forms:

@@ -46,11 +46,11 @@ SCRIPTS = {
 }
 FORMS: list[dict[str, Any]] = [
     {},
-    {"formats": ("jsonl", "parquet")},
+    {"formats": collecting.ALL_FORMATS},
     {"renderings": ("txt",)},
-    {"formats": ("parquet",), "renderings": ("txt", "vtt")},
+    {"formats": collecting.ALL_FORMATS[-1:], "renderings": ("txt", "vtt")},
 ]
-ALL_FORMS: dict[str, Any] = {"formats": ("jsonl", "parquet"), "renderings": ("txt", "vtt")}
+ALL_FORMS: dict[str, Any] = {"formats": collecting.ALL_FORMATS, "renderings": ("txt", "vtt")}
 FAULTS: list[dict[str, Any]] = [
     {"kind": "answer", "status": 503},
     {"kind": "answer", "status": 429, "retry_after": 0},
