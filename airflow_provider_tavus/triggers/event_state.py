@@ -7,6 +7,7 @@ no such store, and a watcher knows what its own process has seen.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -150,6 +151,7 @@ class StateOfAssets:
         self._stores = stores
         self._watcher = watcher
         self._passed: dict[str, dict[str, str]] = {}
+        self._settling = asyncio.Lock()
 
     async def load(self) -> Progress | None:
         """Return how far the watcher had come; of several assets, the one that has been watched longest tells."""
@@ -167,9 +169,11 @@ class StateOfAssets:
 
     async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
         """Settle a conversation of that hour."""
-        passed = (await self._passed_in(hour)) | {conversation_id: verdict}
-        await self._set(PASSED_KEY, passed, hour)
-        self._passed[hour] = passed
+        # A watcher does so from two of its tasks, and of two that write at once the first one's note would be lost.
+        async with self._settling:
+            passed = (await self._passed_in(hour)) | {conversation_id: verdict}
+            await self._set(PASSED_KEY, passed, hour)
+            self._passed[hour] = passed
 
     async def claim(self, conversation_ids: Collection[str]) -> Collection[str]:
         """Claim conversations, which waits for whoever stores an event instead (see ``plugins/watchers.py``)."""

@@ -377,6 +377,16 @@ async def test_where_no_listener_tells_that_it_was_stored_the_watch_notes_it_its
     assert await triggerer.run(expected=0) == []
 
 
+async def test_whom_a_watcher_settles_at_the_same_moment_it_keeps_both() -> None:
+    store = AssetStore()
+    store.takes = 0.01
+    state = event_state.StateOfAssets([store], "watcher")
+
+    await asyncio.gather(*(state.settle(one, "2026-11-23T07", "nobody_joined") for one in ("c1", "c2")))
+
+    assert await event_state.StateOfAssets([store], "watcher").settled("2026-11-23T07") == {"c1", "c2"}
+
+
 async def test_those_that_waited_come_in_the_order_in_which_they_became_ready(
     box: TavusBox, triggerer: Triggerer
 ) -> None:
