@@ -100,6 +100,17 @@ def test_of_what_it_reads_the_whole_can_be_read(around: bytes, odd: bytes) -> No
     read_json(around % odd)
 
 
+@pytest.mark.parametrize("odd", [b"7", b'"\\u0000"'], ids=["usual", "nul"])
+@pytest.mark.parametrize("depth", range(200, 1000, 200))
+def test_it_reads_nothing_that_is_nested_too_deeply_to_be_read_as_a_whole(depth: int, odd: bytes) -> None:
+    body = b'{"other": %s%s%s}' % (b"[" * depth, odd, b"]" * depth)
+    try:
+        read_outline(body)
+    except ValueError:
+        return
+    read_json(body)
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b'{"conversation_id": "c1", "other": "\\q"}', b"[" * 100_000])
 def test_what_is_no_json_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"Expecting|escape|nested too deeply"):
