@@ -1,0 +1,33 @@
+"""How the ledger spells times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_tavus.collect.entry import as_epoch, as_time
+from airflow_provider_tavus.conversations.times import iso
+
+
+@pytest.mark.parametrize(
+    ("epoch_seconds", "spelt"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1790000000.125, "2026-09-21T14:13:20.125000Z"),
+        (-62135596800, "0001-01-01T00:00:00Z"),
+        (1e300, "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_time_is_iso_8601_in_utc(epoch_seconds: float, spelt: str) -> None:
+    assert as_time(epoch_seconds) == spelt
+
+
+@given(st.datetimes(max_value=datetime(9999, 12, 31, 23, 59, 59), timezones=st.just(UTC)).map(datetime.timestamp))
+def test_a_time_is_spelt_as_everywhere_else_and_can_be_read(epoch_seconds: float) -> None:
+    moment = datetime.fromtimestamp(epoch_seconds, UTC)
+
+    assert as_time(epoch_seconds) == iso(moment)
+    assert as_epoch(as_time(epoch_seconds)) == moment.timestamp()
