@@ -227,6 +227,20 @@ async def test_a_conversation_that_becomes_ready_gets_one_event(box: TavusBox, t
     assert payload["created_at"] < payload["ended_at"] < payload["ready_at"]
 
 
+@pytest.mark.parametrize("created_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+async def test_a_row_of_whatever_time_is_in_no_others_way(created_at: str, box: TavusBox, triggerer: Triggerer) -> None:
+    begun(triggerer.store)
+    box.add(Script.finished(seconds=1), conversation_id="c1", created_at=time.time() - 60)
+    now = datetime.now(UTC).isoformat()
+    rows = [
+        {"conversation_id": conversation_id, "status": "ended", "created_at": moment}
+        for conversation_id, moment in [("c-odd", created_at), ("c1", now)]
+    ]
+    box.trouble(status=200, body={"data": rows, "total_count": 2}, route="list")
+
+    assert ids(await triggerer.run(expected=1)) == ["c1"]
+
+
 async def test_events_say_nothing_of_what_was_said_and_no_secret(box: TavusBox, triggerer: Triggerer) -> None:
     box.add(
         Script.finished(seconds=0.1, transcript_delay=0.0), conversation_id="c1", callback_url="https://x.example/t"
