@@ -666,14 +666,15 @@ async def test_a_watcher_that_was_another_for_some_days_repeats_no_event(
     monkeypatch.setattr(watch, "SAVE_INTERVAL", 0.0)
     monkeypatch.setattr(watch, "STORED_WITHIN", 0.1)
     meanwhile = triggerer.trigger(conversation_name="*")
-    for watcher, days in [(triggerer.trigger(), 4), (meanwhile, 3)]:
-        begun(triggerer.store, ago=days * 24 * HOUR, watcher=watcher)
-    for days in (2, 3.5):
-        box.add(Script.finished(seconds=1), conversation_id=f"c-{days}", created_at=time.time() - days * 24 * HOUR)
+    begun(triggerer.store, ago=96 * HOUR)
+    begun(triggerer.store, ago=72 * HOUR, watcher=meanwhile)
+    for hours in (80, 48):
+        box.add(Script.finished(seconds=1), conversation_id=f"c{hours}", created_at=time.time() - hours * HOUR)
 
-    assert ids(await triggerer.run(meanwhile, expected=1)) == ["c-2"]
-    event_state._claimed_here.clear()  # a restart
-    assert ids(await triggerer.run(expected=1)) == ["c-3.5"]
+    assert ids(await triggerer.run(meanwhile, expected=1)) == ["c48"]
+    # As a restart does.
+    event_state._claimed_here.clear()
+    assert ids(await triggerer.run(expected=1)) == ["c80"]
 
 
 async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(
