@@ -90,6 +90,15 @@ def _base_url(connection: Connection) -> str:
     return f"{url.scheme}://{hostname}{f':{port}' if port else ''}{path.rstrip('/').removesuffix('/v2')}"
 
 
+def _is_http_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        # To ask for the port is to have it checked.
+        return text.startswith(("http://", "https://")) and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+
+
 class _Extra:
     """The fields of a connection's extra, checked: values come typed from JSON, and as text from URIs and forms."""
 
@@ -124,7 +133,7 @@ class _Extra:
 
     def proxy(self) -> str | None:
         proxy = self.text("proxy")
-        if proxy is not None and not proxy.startswith(("http://", "https://")):
+        if proxy is not None and not _is_http_url(proxy):
             raise self._refusal("proxy", "the URL of an HTTP proxy, such as http://proxy.example.com:3128")
         return proxy
 

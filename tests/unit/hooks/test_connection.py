@@ -113,6 +113,8 @@ def test_what_the_form_leaves_empty_keeps_its_default(empty: Any) -> None:
         ({"retries": 1.5}, "a whole number, 0 or more"),
         ({"verify": "perhaps"}, "true or false"),
         ({"proxy": "user:secret@proxy"}, "the URL of an HTTP proxy"),
+        ({"proxy": "http://:secret@"}, "the URL of an HTTP proxy"),
+        ({"proxy": "http://user:secret@proxy:31280000"}, "the URL of an HTTP proxy"),
         ({"ca_bundle": 7}, "a text"),
     ],
     ids=str,
