@@ -76,8 +76,12 @@ def test_a_bucket_is_filled_once_and_forgets(box: TavusBox, bucket: Any) -> None
     ids = [box.add(Script.finished(), created_at=NOW - DAY - number * 3600) for number in range(30)]
     store = Store(bucket, "lake/tavus")
 
-    assert collect(box, store, renderings=("vtt",)).collected == len(ids)
+    assert collect(box, store).collected == len(ids)
+    box.advance(1)
+    # Switched on later.
+    assert collect(box, store, renderings=("vtt",)).collected == 0
     first = objects(bucket)
+    assert sum(name.startswith("renderings/") for name in first) == len(ids)
     stored = {json.loads(content)["conversation_id"] for name, content in first.items() if name.startswith("raw/")}
     rows = [
         line for name, content in first.items() if name.startswith("conversations/") for line in content.splitlines()
