@@ -66,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if arguments.speed <= 0:
         parser().error("--speed must be above 0")
+    if arguments.manual_clock and arguments.speed != 1.0:
+        parser().error("--speed is that of time that passes by itself: leave it or --manual-clock out")
     asyncio.run(serve(arguments))
     return 0
 

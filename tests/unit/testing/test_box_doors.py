@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from airflow_provider_tavus.testing import ManualClock, RealClock, Script, TavusBox
+from airflow_provider_tavus.testing.__main__ import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,6 +129,15 @@ def test_the_command_tells_what_it_can_do() -> None:
 
     assert "--speed" in told
     assert "cdemo0001" in told
+
+
+def test_the_command_refuses_a_speed_of_time_that_stands_still(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("airflow_provider_tavus.testing.__main__.serve", lambda arguments: asyncio.sleep(0))
+    with pytest.raises(SystemExit):
+        main(["--manual-clock", "--speed", "10"])
+    assert "--manual-clock" in capsys.readouterr().err
 
 
 def test_another_process_can_steer_and_count_over_http(box: TavusBox, call: Call, clock: ManualClock) -> None:
