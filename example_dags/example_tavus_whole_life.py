@@ -68,7 +68,8 @@ with DAG(
     old: Any = ListConversationsOperator(
         task_id="old",
         status="ended",
-        conversation_name="Example interview *",
+        # With the mark that CreateConversationOperator puts behind a name: one that somebody gave by hand has none.
+        conversation_name="Example interview * [airflow *]",
         created_before="{{ dag_run.start_date - macros.timedelta(days=30) }}",
     )
     DeleteConversationOperator(task_id="delete", conversation_id=old.output, hard=True)
