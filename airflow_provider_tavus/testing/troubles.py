@@ -15,7 +15,7 @@ from airflow_provider_tavus.testing.answers import (
     typical_answer,
 )
 from airflow_provider_tavus.testing.listing import checked_order
-from airflow_provider_tavus.testing.routes import checked_route
+from airflow_provider_tavus.testing.routes import STOCK, checked_route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -117,6 +117,8 @@ class Trouble:
         checked_order(self.order)
         if self.kind in OF_LISTS and self.route not in {None, "list"}:
             raise ValueError(f"{self.kind} is trouble of the list call, not of {self.route}")
+        if self.conversation_id is not None and (self.kind in OF_LISTS or self.route in {"create", "list", *STOCK}):
+            raise ValueError(f"a request to {self.route or 'list'} names no conversation: leave conversation_id out")
         if self.kind == "refuse" and not self._is_about_everything():
             raise ValueError("a refused connection has no route yet: ask for a stretch of time only")
 

@@ -211,6 +211,10 @@ def test_trouble_that_could_never_happen_is_refused(box: TavusBox, call: Call) -
         box.trouble(status=503, route="read")
     with pytest.raises(ValueError, match="no order of the list is named 'newst'; there is newest"):
         box.trouble("list_order", order="newst")
+    with pytest.raises(ValueError, match="a request to create names no conversation"):
+        box.trouble("lost_answer", route="create", conversation_id="c1")
+    with pytest.raises(ValueError, match="a request to list names no conversation"):
+        box.trouble("list_cap", conversation_id="c1")
     assert call("POST", "/_box/troubles", json={"status": 503, "route": "read"}).status_code == 400
 
 
