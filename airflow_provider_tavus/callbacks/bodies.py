@@ -29,8 +29,8 @@ EACH_AT_LEAST = 64 * 1024
 
 COULD_BE_AN_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 """
-Tavus' ids have a fifth of the length. They go into a request and the log: nobody is to write there what a firewall takes
-for an attack of ours.
+Tavus' ids have a fifth of the length. They go into a request and the log: nobody is to write there what a firewall
+takes for an attack of ours.
 """
 
 LARGEST_ODD_BODY = 64 * 1024
