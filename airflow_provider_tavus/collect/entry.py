@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
+
+from airflow_provider_tavus.conversations.times import utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,12 +89,9 @@ class Entry:
 
 
 def as_time(epoch_seconds: float) -> str:
-    """Return a moment as ISO 8601 in UTC; what is later than it can tell is the last second that it can."""
+    """Return a moment as ISO 8601 in UTC."""
     # msgspec spells a moment as iso() does, and in a tenth of the time.
-    return str(msgspec.to_builtins(datetime.fromtimestamp(min(epoch_seconds, _LAST_SECOND), UTC)))
-
-
-_LAST_SECOND = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
+    return str(msgspec.to_builtins(utc(epoch_seconds)))
 
 
 def as_epoch(time: str) -> float:

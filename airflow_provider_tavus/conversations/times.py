@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
-if TYPE_CHECKING:
-    from datetime import datetime
+
+def utc(epoch_seconds: float) -> datetime:
+    """Return a moment in UTC; what is later than a datetime can tell is the last second that it can."""
+    return datetime.fromtimestamp(min(epoch_seconds, _LAST_SECOND), UTC)
+
+
+_LAST_SECOND = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
 
 
 def iso(moment: datetime | None) -> str | None:

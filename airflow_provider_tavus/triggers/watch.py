@@ -18,9 +18,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.api.errors import TavusError, UnknownConversationError
-from airflow_provider_tavus.collect.entry import as_time
 from airflow_provider_tavus.conversations.labels import Labels
 from airflow_provider_tavus.conversations.schedule import Schedule
+from airflow_provider_tavus.conversations.times import iso, utc
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
@@ -361,7 +361,7 @@ def _hour(row: Listed) -> str:
 
 
 def _hour_at(moment: float) -> str:
-    return hour_of(as_time(moment))
+    return hour_of(iso(utc(moment)))
 
 
 def _hours(first: float, last: float) -> set[str]:
@@ -374,7 +374,7 @@ def _created(row: Listed) -> float:
 
 
 def _created_at(row: Listed) -> str | None:
-    return None if row.created_at is None else as_time(row.created_at)
+    return None if row.created_at is None else iso(utc(row.created_at))
 
 
 def _as_open(row: Listed) -> OpenCall:
