@@ -25,6 +25,9 @@ def checked_conversation_id(conversation_id: object) -> str:
             "The conversation_id is a list that a template rendered as text: pass the upstream task's output "
             "itself, or set render_template_as_native_obj=True on the DAG."
         )
+    if "://" in conversation_id:
+        # Not repeated: it may be the room's, which anybody can enter who has it.
+        raise InvalidArgumentError("The conversation_id is a URL: pass the id alone, such as 'c123456'.")
     one_word = conversation_id.isprintable() and not any(character.isspace() for character in conversation_id)
     if not one_word or conversation_id in {"", ".", ".."}:
         raise InvalidArgumentError(

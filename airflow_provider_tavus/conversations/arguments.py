@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from airflow_provider_tavus.api.errors import InvalidArgumentError
@@ -19,7 +19,13 @@ def checked_ids(conversation_id: str | Iterable[str]) -> tuple[str, ...]:
 
     :raises InvalidArgumentError: if one of them cannot be an id.
     """
-    if not isinstance(conversation_id, str) and not isinstance(conversation_id, Iterable):
+    if isinstance(conversation_id, Mapping):
+        # Its keys would be taken for ids, and to delete unknown ones counts as a success.
+        raise InvalidArgumentError(
+            "conversation_id is a mapping, such as the whole result of an upstream task: pass the id in it, for "
+            "instance create.output['conversation_id']."
+        )
+    if not isinstance(conversation_id, Iterable):
         raise InvalidArgumentError(
             f"conversation_id must be an id or a list of ids, not {type(conversation_id).__name__}."
         )
@@ -33,6 +39,8 @@ def checked_event_types(wait_for: str | Iterable[str]) -> tuple[str, ...]:
 
     :raises InvalidArgumentError: if one of them cannot be an event type.
     """
+    if not isinstance(wait_for, Iterable):
+        raise InvalidArgumentError(f"wait_for must be event types, not {type(wait_for).__name__}: [] is the end alone.")
     event_types = (wait_for,) if isinstance(wait_for, str) else tuple(wait_for)
     for event_type in event_types:
         # The set of types is open, but each has its source in front: a name without it would be waited for in vain.
@@ -48,9 +56,12 @@ def seconds(name: str, duration: float | timedelta) -> float:
     Return a duration in seconds.
 
     :param name: the argument's name, for the error.
-    :raises ValueError: if it is negative, or longer than ten years.
+    :raises ValueError: if it is none, is negative, or longer than ten years.
     """
-    in_seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    try:
+        in_seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number of seconds or a timedelta, not {duration!r}.") from None
     if not in_seconds >= 0:
         raise ValueError(f"{name} must be 0 seconds or more, not {duration!r}.")
     if in_seconds > LONGEST.total_seconds():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_tavus.api.ids import checked_conversation_id
 from airflow_provider_tavus.conversations.secrets import checked_include
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
@@ -62,8 +63,8 @@ class GetConversationOperator(BaseOperator):
         """Return the conversation."""
         from airflow_provider_tavus.conversations.plain import as_plain
 
-        context["ti"].xcom_push(key="conversation_id", value=self.conversation_id)
         with permanent_errors_are_not_retried(), closing(TavusHook(self.tavus_conn_id)) as hook:
+            context["ti"].xcom_push(key="conversation_id", value=checked_conversation_id(self.conversation_id))
             conversation = hook.get_conversation(self.conversation_id, verbose=self.verbose)
         self.log.info("Read conversation %s: %s.", conversation.conversation_id, conversation.status)
         return as_plain(conversation, include=self.include)

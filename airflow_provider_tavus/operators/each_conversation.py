@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_tavus.api.errors import AuthenticationError, ConfigurationError, InvalidArgumentError, TavusError
+from airflow_provider_tavus.api.errors import AuthenticationError, ConfigurationError, TavusError
 from airflow_provider_tavus.conversations.arguments import checked_ids
 
 if TYPE_CHECKING:
@@ -42,12 +41,6 @@ def work_on_each(
     """
     results: list[dict[str, Any]] = []
     faults: list[TavusError] = []
-    if isinstance(conversation_id, Mapping):
-        # Its keys would be taken for ids, and to delete unknown ones counts as a success.
-        raise InvalidArgumentError(
-            "conversation_id is a mapping, such as the whole result of an upstream task: pass the id in it, for "
-            "instance create.output['conversation_id']."
-        )
     ids = checked_ids(conversation_id)
     if isinstance(conversation_id, str):
         context["ti"].xcom_push(key="conversation_id", value=conversation_id)

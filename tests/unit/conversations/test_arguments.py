@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from airflow_provider_tavus.conversations.arguments import LONGEST, seconds
+from airflow_provider_tavus.api.errors import InvalidArgumentError
+from airflow_provider_tavus.conversations.arguments import LONGEST, checked_event_types, checked_ids, seconds
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,36 @@ def test_a_duration_that_overflows_later_is_refused_by_the_arguments_name(durati
 def test_a_duration_below_nothing_is_refused_by_the_arguments_name(duration: float | timedelta) -> None:
     with pytest.raises(ValueError, match="timeout must be 0 seconds or more, not"):
         seconds("timeout", duration)
+
+
+@pytest.mark.parametrize("duration", [None, "soon", [1]], ids=repr)
+def test_what_is_no_duration_is_refused_by_the_arguments_name(duration: Any) -> None:
+    with pytest.raises(ValueError, match="grace_period must be a number of seconds or a timedelta, not"):
+        seconds("grace_period", duration)
+
+
+def test_the_whole_result_of_a_task_is_no_id_and_is_not_shown() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"conversation_id is a mapping.*output\['conversation_id'\]"
+    ) as refused:
+        checked_ids({"conversation_id": "c1", "conversation_url": "secret"})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("conversation_id", [None, 7], ids=repr)
+def test_what_is_neither_an_id_nor_a_list_is_refused(conversation_id: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="conversation_id must be an id or a list of ids, not"):
+        checked_ids(conversation_id)
+
+
+def test_a_url_is_no_id_and_is_not_shown() -> None:
+    with pytest.raises(InvalidArgumentError, match="is a URL: pass the id alone") as refused:
+        checked_ids("https://tavus.daily.co/c123456")
+    assert "daily" not in str(refused.value)
+
+
+def test_what_is_no_list_of_event_types_is_refused_with_what_to_pass() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"wait_for must be event types, not NoneType: \[\] is the end alone"
+    ):
+        checked_event_types(None)  # type: ignore[arg-type]

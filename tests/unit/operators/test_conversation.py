@@ -84,11 +84,15 @@ def test_an_outage_is_left_to_the_tasks_own_retries(box: TavusBox, connect: Call
     assert box.count() == 2
 
 
-@pytest.mark.parametrize("conversation_id", ["", "None", "a b", None, 7, "['c1']", "..", "c1\n"])
-def test_what_is_no_id_is_refused_before_anything_is_sent(conversation_id: Any, box: TavusBox) -> None:
+@pytest.mark.parametrize(
+    "conversation_id", ["", "None", "a b", None, 7, "['c1']", "..", "c1\n", "https://tavus.daily.co/c1"]
+)
+def test_what_is_no_id_is_refused_before_anything_is_sent_or_kept(conversation_id: Any, box: TavusBox) -> None:
+    ti = TaskInstance()
     with pytest.raises(AirflowFailException, match="conversation_id"):
-        get(conversation_id=conversation_id)
+        GetConversationOperator(task_id="get", conversation_id=conversation_id).execute({"ti": ti})  # type: ignore[typeddict-item]
     assert box.count() == 0
+    assert not ti.xcoms
 
 
 def test_ids_and_connections_are_templated() -> None:
