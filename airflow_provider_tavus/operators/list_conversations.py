@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api.models import Conversation
 
 
+FILTERS = ("status", "created_after", "created_before", "conversation_name", "pal_id", "face_id")
+
+
 class ListConversationsOperator(BaseOperator):
     """
     List the conversations that all filters let pass, oldest first.
@@ -48,15 +51,7 @@ class ListConversationsOperator(BaseOperator):
     :param tavus_conn_id: the Airflow connection to use (templated).
     """
 
-    template_fields: Sequence[str] = (
-        "status",
-        "created_after",
-        "created_before",
-        "conversation_name",
-        "pal_id",
-        "face_id",
-        "tavus_conn_id",
-    )
+    template_fields: Sequence[str] = (*FILTERS, "tavus_conn_id")
     operator_extra_links = (ConversationLink(),)
     ui_color = "#e8e4f8"
 
@@ -90,6 +85,7 @@ class ListConversationsOperator(BaseOperator):
         self.include = checked_include(include)
         self.max_conversations = max_conversations
         self.tavus_conn_id = tavus_conn_id
+        self._filters = [name for name in FILTERS if getattr(self, name) is not None]
 
     def execute(self, context: Context) -> list[Any]:
         """Return the ids or the rows."""
@@ -105,7 +101,7 @@ class ListConversationsOperator(BaseOperator):
     def _found(self, hook: TavusHook) -> list[Conversation]:
         from airflow_provider_tavus.api.listing import every_conversation
 
-        self._check_status_and_labels()
+        self._check_filters()
         after = _moment("created_after", self.created_after)
         before = _moment("created_before", self.created_before)
         wanted = Labels(self.conversation_name, self.pal_id, self.face_id)
@@ -134,7 +130,13 @@ class ListConversationsOperator(BaseOperator):
         found.sort(key=lambda one: (one[0] or datetime.min.replace(tzinfo=UTC), one[1].conversation_id))
         return [conversation for _, conversation in found]
 
-    def _check_status_and_labels(self) -> None:
+    def _check_filters(self) -> None:
+        for name in self._filters:
+            if getattr(self, name) is None:
+                # As a DAG with native rendering makes it. Everything would pass, and may be deleted next.
+                raise InvalidArgumentError(
+                    f"{name} is None: what its template reads is not there. Let the template say what is to pass then."
+                )
         if self.status not in (None, "active", "ended"):  # no set: a list, which a template can make, has no hash
             raise InvalidArgumentError(f"status must be 'active', 'ended' or None, not {self.status!r}.")
         for name in ("conversation_name", "pal_id", "face_id"):

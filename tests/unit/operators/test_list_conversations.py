@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_tavus.operators.conversation import GetConversationOperator
-from airflow_provider_tavus.operators.list_conversations import ListConversationsOperator
+from airflow_provider_tavus.operators.list_conversations import FILTERS, ListConversationsOperator
 from airflow_provider_tavus.testing import ListView, Script, TavusBox
 
 pytestmark = pytest.mark.usefixtures("connect")
@@ -105,6 +105,18 @@ def test_more_than_the_maximum_is_an_error_that_says_so() -> None:
 def test_a_filter_that_means_nothing_is_refused_before_anything_is_read(filters: Any, box: TavusBox) -> None:
     with pytest.raises(AirflowFailException, match=next(iter(filters))):
         listed(**filters)
+    assert box.count() == 0
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_whose_template_reads_what_is_not_there_is_refused(name: str, box: TavusBox) -> None:
+    filters: Any = {name: "{{ params.what_is_not_there }}"}
+    listing = ListConversationsOperator(task_id="list", **filters)
+    # As a DAG with render_template_as_native_obj=True does.
+    setattr(listing, name, None)
+
+    with pytest.raises(AirflowFailException, match=f"{name} is None: what its template reads is not there"):
+        listing.execute({})
     assert box.count() == 0
 
 
