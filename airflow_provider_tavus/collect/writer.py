@@ -157,27 +157,29 @@ class Writer:
 
     def _make(self, collected: Collected) -> _Made | NotStored:
         try:
-            renderings = rendered(collected.body, endings=self._renderings, style=Style()) if self._renderings else {}
-            return _Made(collected, lines_of_tables(collected.body), renderings)
+            return _Made(collected, lines_of_tables(collected.body), self._rendered(collected.body))
         except Exception as fault:
             return NotStored(type(fault).__name__)
 
     def _store_one(self, made: _Made) -> None:
         place = made.collected.partition, made.collected.conversation_id
         self._store.write(raw_object(*place), made.collected.body)
-        self._store_renderings(made)
+        self._store_renderings(*place, made.renderings)
 
-    def _store_renderings(self, made: _Made) -> None:
-        for ending, text in made.renderings.items():
-            name = rendering_object(made.collected.partition, made.collected.conversation_id, ending)
-            self._store.write(name, text)
+    def _rendered(self, body: bytes) -> Mapping[str, bytes]:
+        return rendered(body, endings=self._renderings, style=Style()) if self._renderings else {}
+
+    def _store_renderings(self, partition: str, conversation_id: str, renderings: Mapping[str, bytes]) -> None:
+        for ending, text in renderings.items():
+            self._store.write(rendering_object(partition, conversation_id, ending), text)
 
     def _render(self, partition: str, conversation_id: str) -> NotStored | None:
         body = self._store.read(raw_object(partition, conversation_id))
-        made = self._make(Collected(conversation_id, partition, body))
-        if isinstance(made, NotStored):
-            return made
-        self._store_renderings(made)
+        try:
+            renderings = self._rendered(body)
+        except Exception as fault:
+            return NotStored(type(fault).__name__)
+        self._store_renderings(partition, conversation_id, renderings)
         return None
 
     def _keep_aside(self, made: _Made) -> str:
