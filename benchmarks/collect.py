@@ -196,21 +196,20 @@ def store_without_care(folder: Path, batch: list[tuple[str, bytes]]) -> None:
 
 
 def ours(address: str, folder: Path) -> dict[str, float]:
-    from fsspec.implementations.local import LocalFileSystem
 
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.settings import ClientSettings
+    from airflow_provider_tavus.collect.local_store import LocalStore
     from airflow_provider_tavus.collect.outcome import Wanted
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.run import CollectionRun
-    from airflow_provider_tavus.collect.store import Store
 
     wanted = Wanted(wait_for=("application.transcription_ready",), grace_period=600, settle_period=1800)
 
     async def read() -> Any:
         async with AsyncTavusClient(ClientSettings(api_key="test-key", base_url=address)) as client:
             plan = Plan(wanted=wanted, requests_in_flight=IN_FLIGHT)
-            run = CollectionRun(client=client, store=Store(LocalFileSystem(), str(folder)), plan=plan)
+            run = CollectionRun(client=client, store=LocalStore(folder), plan=plan)
             return await run.run()
 
     certificate = asyncio.run(read())

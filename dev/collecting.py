@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import IO, TYPE_CHECKING, Any
-
-from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_tavus.api.async_client import AsyncTavusClient
 from airflow_provider_tavus.api.settings import ClientSettings
 from airflow_provider_tavus.collect.formats import lines_of_tables
 from airflow_provider_tavus.collect.layout import Shard
+from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.collect.outcome import Wanted
 from airflow_provider_tavus.collect.plan import Plan
 from airflow_provider_tavus.collect.run import CollectionRun
@@ -21,7 +21,6 @@ from airflow_provider_tavus.collect.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from airflow_provider_tavus.collect.certificate import Certificate
@@ -38,7 +37,7 @@ class Crash(Exception):  # noqa: N818 - not an error, but the end
     """The process is dead from here on."""
 
 
-class InterruptedStore(Store):
+class InterruptedStore(LocalStore):
     """
     A store that somebody interferes with.
 
@@ -54,7 +53,7 @@ class InterruptedStore(Store):
         meanwhile: Callable[[], None] = lambda: None,
         meanwhile_at: int | None = None,
     ) -> None:
-        super().__init__(LocalFileSystem(), str(root))
+        super().__init__(root)
         self.changes = 0
         self._crash_at = crash_at
         self._meanwhile, self._meanwhile_at = meanwhile, meanwhile_at
@@ -63,9 +62,11 @@ class InterruptedStore(Store):
         self._before_a_change()
         super().write(name, content)
 
-    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
         self._before_a_change()
-        return super().writing(name)
+        with super().writing(name) as file:
+            yield file
 
     def _move(self, unfinished: str, name: str) -> None:
         self._before_a_change()

@@ -20,9 +20,9 @@ from airflow_provider_tavus.collect.forms import Forms
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import RUNS
 from airflow_provider_tavus.collect.ledger import Ledger, Sweep
+from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.collect.plan import Progress
 from airflow_provider_tavus.collect.reader import AllRead, Reader, ToStore
-from airflow_provider_tavus.collect.store import Store
 from airflow_provider_tavus.collect.writer import NotStored, Writer
 from airflow_provider_tavus.collect.writer_process import WriterProcess
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
-    from airflow_provider_tavus.api.models import ConversationPage
     from airflow_provider_tavus.collect.certificate import Certificate
     from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.crawl import Crawled
     from airflow_provider_tavus.collect.plan import Plan
+    from airflow_provider_tavus.collect.store import Store
 
 ROWS_ASKED_FOR = 100
 """What the vendor's own client asks for; Tavus may send fewer."""
@@ -153,11 +153,9 @@ class CollectionRun:
             # What it has shown so far is collected all the same.
             self._reader.failed(error)
 
-    async def _read_page(self, number: int) -> ConversationPage:
-        from airflow_provider_tavus.api.calls import list_conversations
-
+    async def _read_page(self, number: int) -> Page:
         self._start_process_if_it_pays()
-        return await self._client.send(list_conversations(limit=ROWS_ASKED_FOR, page=number))
+        return await self._client.send(look_at_page(number, limit=ROWS_ASKED_FOR))
 
     def _swept(self) -> bool:
         return self._crawled is not None and self._crawled.full and self._crawled.complete
@@ -253,7 +251,7 @@ class CollectionRun:
         plan = self._plan
         settings: dict[str, Any] = {"shard": plan.shard, "formats": plan.formats, "renderings": plan.renderings}
         # Only a local folder takes objects faster than one interpreter makes them.
-        if much and self._store.is_local and type(self._store) is Store:
+        if much and type(self._store) is LocalStore:
             with suppress(OSError):
                 return WriterProcess(self._store, **settings)
         return Writer(self._store, **settings)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import collecting
 import pytest
 from collecting import Crash, InterruptedStore, collect
-from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.forget import Forgotten, forget
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import Shard
-from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, Turn
 from airflow_provider_tavus.testing.bodies import read_body
 
@@ -231,11 +230,11 @@ def test_what_a_run_was_removing_when_it_crashed_is_removed_by_the_next_one(
         collecting.tables_are_those_of_the_raw_objects(root)
 
 
-class CountingStore(Store):
+class CountingStore(LocalStore):
     """A folder that counts how often it is asked whether there is an object of some name."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(LocalFileSystem(), str(root))
+        super().__init__(root)
         self.asked = 0
 
     def has(self, name: str) -> bool:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import collecting
 import pytest
 from collecting import Crash, InterruptedStore, collect
-from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_tavus.collect import forms, run
 from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.layout import Shard
-from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, events
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def test_all_forms_are_those_of_a_destination_that_had_them_from_the_start(
     monkeypatch.setattr(run, "MUCH_TO_STORE", 0 if much else 500)
     copies = Copies()
 
-    certificate = collect(box, Store(LocalFileSystem(), str(root)), copies=copies, **EVERYTHING)
+    certificate = collect(box, LocalStore(root), copies=copies, **EVERYTHING)
 
     assert box.count() == 1, "nothing but the list was asked for"
     assert (certificate.collected, certificate.already_had) == (0, len(ids))

@@ -27,13 +27,12 @@ import pathlib, sys, types
 sys.path[:] = {path!r}
 import collecting
 from airflow_provider_tavus.collect import run
-from airflow_provider_tavus.collect.store import Store
-from fsspec.implementations.local import LocalFileSystem
+from airflow_provider_tavus.collect.local_store import LocalStore
 run.MUCH_TO_STORE = 0
 box = types.SimpleNamespace(
     api_key={api_key!r}, base_url={base_url!r}, clock=types.SimpleNamespace(now=lambda: {now!r})
 )
-collecting.collect(box, Store(LocalFileSystem(), sys.argv[1]), requests_in_flight=4)
+collecting.collect(box, LocalStore(sys.argv[1]), requests_in_flight=4)
 """
 
 

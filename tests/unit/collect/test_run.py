@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import collecting
 import pytest
 from collecting import GRACE, SETTLE, Crash, InterruptedStore, collect
-from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_tavus.api import lenient
@@ -22,7 +21,8 @@ from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import Shard, partition_of
 from airflow_provider_tavus.collect.ledger import Ledger, ShardCountError, UnreadableLedgerError
-from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.collect.local_store import LocalStore
+from airflow_provider_tavus.collect.store import ObjectStore
 from airflow_provider_tavus.collect.writer_process import WriterProcess
 from airflow_provider_tavus.conversations.privacy import Privacy
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, drawn_script, events
@@ -434,7 +434,7 @@ class TestFailures:
         ids = add(box, 6)
         make_odd(box, ids[2])
 
-        certificate = collect(box, Store(LocalFileSystem(), str(root)), renderings=("vtt",))
+        certificate = collect(box, LocalStore(root), renderings=("vtt",))
 
         assert certificate.failed == {"ValueError": 1}
         assert (certificate.collected, certificate.complete) == (5, False)
@@ -620,7 +620,7 @@ class TestOverlap:
 
         def meanwhile() -> None:
             # A segment without entries, and after it one with some.
-            Ledger(Store(LocalFileSystem(), str(root)), run_id="0", shard=Shard(0, 2), clock=box.clock.now).write([])
+            Ledger(LocalStore(root), run_id="0", shard=Shard(0, 2), clock=box.clock.now).write([])
             collect(box, root, shard=Shard(0, 2))
             steps.clear()
 
@@ -646,20 +646,20 @@ def test_much_is_stored_by_a_process_of_its_own_in_the_same_bytes(
 
     monkeypatch.setattr(run, "WriterProcess", Noticed)
     monkeypatch.setattr(run, "MUCH_TO_STORE", 46)
-    collect(box, Store(LocalFileSystem(), str(tmp_path / "few")))
+    collect(box, LocalStore(tmp_path / "few"))
     assert not started
 
     monkeypatch.setattr(run, "MUCH_TO_STORE", 45)
-    collect(box, Store(LocalFileSystem(), str(tmp_path / "many")))
+    collect(box, LocalStore(tmp_path / "many"))
     assert started
     assert collecting.objects(tmp_path / "many") == collecting.objects(tmp_path / "here")
 
 
-class StoreThatTells(Store):
+class StoreThatTells(LocalStore):
     """A local folder that tells of each raw object right before it is written."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(LocalFileSystem(), str(root))
+        super().__init__(root)
         self.raw_objects = 0
         self.changed = threading.Condition()
 
@@ -728,7 +728,7 @@ def test_a_run_that_breaks_off_while_its_process_starts_leaves_none_behind(
     monkeypatch.setattr(run, "WriterProcess", Noticed)
     monkeypatch.setattr(run.CollectionRun, "_report", break_off)
     with pytest.raises(Crash):
-        collect(box, Store(LocalFileSystem(), str(root)))
+        collect(box, LocalStore(root))
 
     assert [process.returncode for process in started] == [0]
 
@@ -763,7 +763,7 @@ def test_another_number_of_shards_is_refused_before_anything_is_asked_or_changed
 def test_any_file_system_will_do(box: TavusBox) -> None:
     ids = add(box, 30)
     memory = MemoryFileSystem()
-    store = Store(memory, "/tavus-collection")
+    store = ObjectStore(memory, "/tavus-collection")
     try:
         assert collect(box, store).collected == 30
         assert collect(box, store).collected == 0

@@ -15,7 +15,7 @@ from collecting import collect
 from ports import free_ports
 
 from airflow_provider_tavus.collect.forget import forget
-from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.collect.store import ObjectStore
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator
 from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox
@@ -74,7 +74,7 @@ def objects(bucket: Any) -> dict[str, bytes]:
 
 def test_a_bucket_is_filled_once_and_forgets(box: TavusBox, bucket: Any) -> None:
     ids = [box.add(Script.finished(), created_at=NOW - DAY - number * 3600) for number in range(30)]
-    store = Store(bucket, "lake/tavus")
+    store = ObjectStore(bucket, "lake/tavus")
 
     assert collect(box, store).collected == len(ids)
     box.advance(1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_tavus.collect.store import Store
+from airflow_provider_tavus.collect.local_store import LocalStore
+from airflow_provider_tavus.collect.store import ObjectStore, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +21,10 @@ if TYPE_CHECKING:
 @pytest.fixture(params=["local", "elsewhere"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "local":
-        yield Store(LocalFileSystem(), str(tmp_path / "destination"))
+        yield LocalStore(tmp_path / "destination")
         return
     memory = MemoryFileSystem()
-    yield Store(memory, "/tavus-store")
+    yield ObjectStore(memory, "/tavus-store")
     if memory.exists("/tavus-store"):
         memory.rm("/tavus-store", recursive=True)
 
@@ -56,7 +58,26 @@ def test_what_is_on_its_way_elsewhere_has_no_name_on_this_machine(
     # A process that is killed removes no file.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    with Store(MemoryFileSystem(), "/tavus-store").writing("turns/some.jsonl") as file:
+    with ObjectStore(MemoryFileSystem(), "/tavus-store").writing("turns/some.jsonl") as file:
         file.write(b"what was said")
         file.flush()
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_vanishes_while_its_folder_is_read_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path)
+    for name in ("c1", "c2", "c3"):
+        store.write(f"raw/{name}.json", b"{}")
+    listed = os.scandir
+
+    def and_then_one_vanishes(path: str) -> Any:
+        with listed(path) as found:
+            everything = list(found)
+        store.delete("raw/c2.json")
+        return nullcontext(everything)
+
+    monkeypatch.setattr(os, "scandir", and_then_one_vanishes)
+
+    assert set(store.versions("raw")) == {"c1.json", "c3.json"}
