@@ -16,16 +16,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_tavus.collect.index import Row
-from airflow_provider_tavus.conversations.events import has_ended
-
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
-    from airflow_provider_tavus.api.models import Conversation, ConversationPage
-    from airflow_provider_tavus.collect.index import Index
+    from airflow_provider_tavus.collect.index import Index, Row
+    from airflow_provider_tavus.collect.page import Page
 
-    ReadPage = Callable[[int], Awaitable[ConversationPage]]
+    ReadPage = Callable[[int], Awaitable[Page]]
 
 Order = Literal["newest_first", "oldest_first", "unknown"]
 
@@ -120,8 +117,8 @@ class Crawl:
     def _crawled(self, *, full: bool, complete: bool, order: Order) -> Crawled:
         return Crawled(full, complete, order, self._readings, self._pages, self._total_count)
 
-    def _take_in(self, page: ConversationPage, reading: _Reading) -> list[Row]:
-        rows = [_row(conversation) for conversation in page.rows]
+    def _take_in(self, page: Page, reading: _Reading) -> list[Row]:
+        rows = page.rows
         noted = self._index.note(rows, reading.number)
         reading.pages += 1
         reading.nameless += page.row_count - len(rows)
@@ -151,14 +148,14 @@ class Crawl:
             return False
         return self._index.seen_in(reading.number - 1) == 0 or fruitless >= READINGS_OF_A_RESTLESS_LIST
 
-    async def _read(self, number: int) -> ConversationPage:
+    async def _read(self, number: int) -> Page:
         self._pages += 1
         page = await self._ask(number)
         if page.total_count is not None:
             self._total_count = int(page.total_count)
         return page
 
-    async def _pages_in_order(self) -> AsyncGenerator[ConversationPage]:
+    async def _pages_in_order(self) -> AsyncGenerator[Page]:
         page = await self._read(1)
         yield page
         rows, number = page.row_count, _last_page(page)
@@ -166,14 +163,14 @@ class Crawl:
             rows += page.row_count
             yield page
         # What was added meanwhile, or what there is where no total_count is told.
-        before: ConversationPage | None = None
+        before: Page | None = None
         while self._goes_on(page, before, rows):
             number += 1
             before, page = page, await self._read(number)
             rows += page.row_count
             yield page
 
-    async def _pages_from_the_newest(self, order: Order) -> AsyncGenerator[ConversationPage]:
+    async def _pages_from_the_newest(self, order: Order) -> AsyncGenerator[Page]:
         page = await self._read(1)
         if order == "oldest_first":
             for number in range(_last_page(page), 1, -1):
@@ -187,15 +184,15 @@ class Crawl:
                 rows += page.row_count
                 yield page
 
-    def _goes_on(self, page: ConversationPage, before: ConversationPage | None, rows: int) -> bool:
+    def _goes_on(self, page: Page, before: Page | None, rows: int) -> bool:
         if self._total_count is not None:
             return page.row_count > 0 and rows < self._total_count
         # Without it an empty page is the end, and so is one that comes again: then page numbers are not heeded.
         return page.row_count > 0 and page != before
 
-    async def _several(self, numbers: Iterable[int]) -> AsyncGenerator[ConversationPage]:
+    async def _several(self, numbers: Iterable[int]) -> AsyncGenerator[Page]:
         """Read pages, some at a time, and return them in their order."""
-        waiting, under_way = iter(numbers), deque[asyncio.Task["ConversationPage"]]()
+        waiting, under_way = iter(numbers), deque[asyncio.Task["Page"]]()
         try:
             while True:
                 while len(under_way) < PAGES_IN_FLIGHT and (number := next(waiting, None)) is not None:
@@ -249,17 +246,7 @@ class _OrderSeen:
         return "newest_first" if self.descends else "oldest_first"
 
 
-def _last_page(first: ConversationPage) -> int:
+def _last_page(first: Page) -> int:
     if not first.row_count or first.total_count is None:
         return 1
     return max(1, math.ceil(first.total_count / first.row_count))
-
-
-def _row(conversation: Conversation) -> Row:
-    created_at, updated_at = conversation.created_at, conversation.updated_at
-    return Row(
-        conversation.conversation_id,
-        has_ended(conversation),
-        created_at.timestamp() if created_at else None,
-        updated_at.timestamp() if updated_at else None,
-    )

@@ -21,6 +21,7 @@ from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import RUNS
 from airflow_provider_tavus.collect.ledger import Ledger, Sweep
 from airflow_provider_tavus.collect.local_store import LocalStore
+from airflow_provider_tavus.collect.page import look_at_page
 from airflow_provider_tavus.collect.plan import Progress
 from airflow_provider_tavus.collect.reader import AllRead, Reader, ToStore
 from airflow_provider_tavus.collect.writer import NotStored, Writer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.certificate import Certificate
     from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.crawl import Crawled
+    from airflow_provider_tavus.collect.page import Page
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.store import Store
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_tavus.api.async_client import AsyncTavusClient
-from airflow_provider_tavus.api.calls import list_conversations
-from airflow_provider_tavus.api.models import ConversationPage
 from airflow_provider_tavus.api.settings import ClientSettings
 from airflow_provider_tavus.collect.crawl import Crawl, Crawled
 from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import Shard
+from airflow_provider_tavus.collect.page import Page, look_at_page, page_of
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ class Archive:
         self.index.know(Entry(conversation_id=each, **entry) for each in ids)  # type: ignore[arg-type]
 
     def crawl(self) -> Crawl:
-        async def read(page: int) -> ConversationPage:
-            return await self._client.send(list_conversations(limit=100, page=page))
+        async def read(page: int) -> Page:
+            return await self._client.send(look_at_page(page, limit=100))
 
         return Crawl(read, self.index, started_at=self.box.clock.now())
 
@@ -134,10 +133,10 @@ async def test_a_row_that_a_deletion_pulls_onto_a_page_already_read_is_found() -
         ids = tavus.add(150)
         requests = 0
 
-        async def read(page: int) -> ConversationPage:
+        async def read(page: int) -> Page:
             nonlocal requests
             requests += 1
-            answer = await tavus._client.send(list_conversations(limit=50, page=page))
+            answer = await tavus._client.send(look_at_page(page, limit=50))
             if requests == 1:
                 # In the place of the deleted one comes a new one, so that the list is as long as before.
                 tavus.box.remove(ids[0])
@@ -166,8 +165,8 @@ async def test_a_row_that_names_no_conversation_is_counted_and_costs_no_other() 
         {"data": [{"conversation_id": "c2", "status": "ended"}, 7], "total_count": 4},
     ]
 
-    async def read(page: int) -> ConversationPage:
-        return ConversationPage.from_json(pages[page - 1])
+    async def read(page: int) -> Page:
+        return page_of(pages[page - 1])
 
     index = Index(Shard(), now=NOW)
     crawled = await Crawl(read, index, started_at=NOW).sweep()
@@ -177,9 +176,9 @@ async def test_a_row_that_names_no_conversation_is_counted_and_costs_no_other() 
 
 
 async def test_a_list_that_never_gets_as_long_as_it_says_is_given_up_and_called_incomplete() -> None:
-    async def read(page: int) -> ConversationPage:
+    async def read(page: int) -> Page:
         rows = [{"conversation_id": "c1", "status": "ended"}] if page == 1 else []
-        return ConversationPage.from_json({"data": rows, "total_count": 3})
+        return page_of({"data": rows, "total_count": 3})
 
     index = Index(Shard(), now=NOW)
     crawled = await Crawl(read, index, started_at=NOW).sweep()
@@ -190,9 +189,9 @@ async def test_a_list_that_never_gets_as_long_as_it_says_is_given_up_and_called_
 
 @pytest.mark.parametrize("heeds_pages", [True, False])
 async def test_a_list_without_total_count_ends_with_an_empty_page_or_the_same_one_again(heeds_pages: bool) -> None:
-    async def read(page: int) -> ConversationPage:
+    async def read(page: int) -> Page:
         rows = [{"conversation_id": f"c{page if heeds_pages else 1}", "status": "ended"}] if page <= 3 else []
-        return ConversationPage.from_json({"data": rows})
+        return page_of({"data": rows})
 
     index = Index(Shard(), now=NOW)
     crawled = await Crawl(read, index, started_at=NOW).sweep()
