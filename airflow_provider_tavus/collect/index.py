@@ -40,12 +40,11 @@ CREATE TABLE conversations (
     unsaved INTEGER NOT NULL DEFAULT 0   -- 1: its partition is not finished; 2: the ledger does not have it yet
 ) WITHOUT ROWID;
 CREATE INDEX due ON conversations (expected, id) WHERE due = 1;
-CREATE INDEX unsaved ON conversations (unsaved, partition, id) WHERE unsaved > 0;
+CREATE INDEX unsaved ON conversations (unsaved, expected, id) WHERE unsaved > 0;
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """
     A row of the list, as far as collection needs it. Times are epoch seconds, None if the row does not tell.
 
@@ -58,8 +57,7 @@ class Row:
     updated_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True):
     """
     A conversation that is to be read.
 
@@ -150,21 +148,24 @@ class Index:
         :param reading: which reading of the list shows them, from 1 on.
         """
         known = self._known([row.conversation_id for row in rows])
-        fresh, news, noted = [], 0, []
+        fresh, news, noted, as_before = [], 0, [], []
         for row in rows:
-            mine, state, updated_at, reason, partition, seen_before = known.get(row.conversation_id) or (
-                self._shard.has(row.conversation_id), None, None, None, None, None,
-            )  # fmt: skip
+            mine, state, updated_at, reason, partition, seen_before, was_due, *told_before = known.get(
+                row.conversation_id
+            ) or (self._shard.has(row.conversation_id), None, None, None, None, None, 0)
             due = bool(mine) and _calls_for_a_look(row, state, updated_at, reason)
             news += due or bool(mine and state is None)
             if seen_before is None:
                 fresh.append(row)
-            expected = _expected(partition or partition_of(row.created_at))
-            noted.append((row.conversation_id, mine, reading, row.ended, row.created_at, row.updated_at, due, expected))
+            told = [row.ended, row.created_at, row.updated_at, _expected(partition or partition_of(row.created_at))]
+            if told == told_before and due <= was_due:
+                as_before.append(row.conversation_id)
+            else:
+                noted.append((row.conversation_id, mine, reading, due, *told))
         with self._transaction():
             self._database.executemany(
                 """
-                INSERT INTO conversations (id, mine, reading, row_ended, row_created_at, row_updated_at, due, expected)
+                INSERT INTO conversations (id, mine, reading, due, row_ended, row_created_at, row_updated_at, expected)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (id) DO UPDATE SET
                     reading = excluded.reading, row_ended = MAX(COALESCE(row_ended, 0), excluded.row_ended),
@@ -173,6 +174,11 @@ class Index:
                     due = MAX(due, excluded.due), expected = excluded.expected
                 """,
                 noted,
+            )
+            # In a second reading these are nearly all, and all at once they take a fifth of the time.
+            self._database.execute(
+                f"UPDATE conversations SET reading = ? WHERE id IN ({_places(as_before)})",  # noqa: S608
+                (reading, *as_before),
             )
         return Noted(fresh, news)
 
@@ -285,10 +291,17 @@ class Index:
         """Take entries that the ledger can have, as JSON."""
         with self._transaction():
             rows = self._database.execute(
-                "SELECT id, entry FROM conversations WHERE unsaved = 2 ORDER BY partition, id LIMIT ?", (limit,)
+                "SELECT id, entry, expected FROM conversations WHERE unsaved = 2 ORDER BY expected, id LIMIT ?",
+                (limit,),
             ).fetchall()
-            self._database.executemany("UPDATE conversations SET unsaved = 0 WHERE id = ?", ((row[0],) for row in rows))
-        return [entry for _, entry in rows]
+            if rows:
+                # Those up to the last one, in the same order.
+                last, _, expected = rows[-1]
+                self._database.execute(
+                    "UPDATE conversations SET unsaved = 0 WHERE unsaved = 2 AND (expected, id) <= (?, ?)",
+                    (expected, last),
+                )
+        return [entry for _, entry, _ in rows]
 
     def unsaved(self) -> int:
         """Return how many entries the ledger can have."""
@@ -391,16 +404,13 @@ class Index:
             yield rows
             last = rows[-1][0]
 
-    def _known(self, ids: list[str]) -> dict[str, tuple[int, str | None, float | None, str | None, str | None, int]]:
-        places = ",".join("?" * len(ids))
-        return {
-            conversation_id: columns
-            for conversation_id, *columns in self._database.execute(
-                f"SELECT id, mine, state, updated_at, reason, partition, reading "  # noqa: S608 - question marks only
-                f"FROM conversations WHERE id IN ({places})",
-                ids,
-            )
-        }
+    def _known(self, ids: list[str]) -> dict[str, list[Any]]:
+        query = (
+            "SELECT id, mine, state, updated_at, reason, partition, reading, due, "  # noqa: S608 - question marks only
+            "row_ended, row_created_at, row_updated_at, expected "
+            f"FROM conversations WHERE id IN ({_places(ids)})"
+        )
+        return {conversation_id: columns for conversation_id, *columns in self._database.execute(query, ids)}
 
     def _columns(self, entry: Entry) -> dict[str, object]:
         return {
@@ -433,6 +443,10 @@ class Index:
 
 def _encode(plain: object) -> str:
     return msgspec.json.encode(plain).decode()
+
+
+def _places(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _expected(partition: str | None) -> str:
