@@ -90,7 +90,7 @@ class Entry:
 
 def as_time(epoch_seconds: float) -> str:
     """Return a moment as ISO 8601 in UTC."""
-    # msgspec spells a moment as iso() does, and in a tenth of the time.
+    # As iso() does, which is asked for less often and takes None as well.
     return str(msgspec.to_builtins(utc(epoch_seconds)))
 
 
