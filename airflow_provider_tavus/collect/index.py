@@ -7,7 +7,6 @@ the archive. It holds ids, states and times; never a word that somebody said.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -235,7 +234,7 @@ class Index:
         return [
             Due(
                 conversation_id,
-                Entry.from_json(json.loads(entry)) if entry else None,
+                _entry(entry) if entry else None,
                 Row(conversation_id, bool(ended), created_at, updated_at) if reading is not None else None,
                 expected or UNKNOWN_DATE,
             )
@@ -284,7 +283,7 @@ class Index:
             "SELECT id, entry FROM conversations WHERE id > ? AND mine AND entry IS NOT NULL AND unsaved = 0 "
             "AND listed <> (reading IS NOT NULL) ORDER BY id LIMIT 500"
         ):
-            entries = [Entry.from_json(json.loads(told)) for _, told in rows]
+            entries = [_entry(told) for _, told in rows]
             changed = [each for each in entries if sweep_was_complete or not each.listed]
             with self._transaction():
                 self._replace(((replace(entry, listed=not entry.listed), None) for entry in changed), unsaved=2)
@@ -319,7 +318,7 @@ class Index:
     def entry(self, conversation_id: str) -> Entry | None:
         """Return what the ledger says of a conversation."""
         found = self._database.execute("SELECT entry FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
-        return Entry.from_json(json.loads(found[0])) if found and found[0] else None
+        return _entry(found[0]) if found and found[0] else None
 
     def forgotten_since(self, moment: float) -> list[tuple[str, str | None]]:
         """Return the ids of those that were forgotten lately, and their partitions, as far as they are known."""
@@ -335,7 +334,7 @@ class Index:
             "SELECT entry FROM conversations WHERE id = ? AND outcome IN ('collected', 'impossible')",
             (entry.conversation_id,),
         ).fetchone()
-        stored = json.loads(found[0]).get("sha256") if found and found[0] else None
+        stored = msgspec.json.decode(found[0]).get("sha256") if found and found[0] else None
         return bool(stored and entry.sha256) and stored != entry.sha256
 
     def not_stored_as(self, forms: Collection[str]) -> Iterator[tuple[str, list[Entry]]]:
@@ -344,12 +343,12 @@ class Index:
             "SELECT DISTINCT partition, stored_as FROM conversations WHERE mine AND stored_as NOTNULL ORDER BY 1, 2"
         ).fetchall()
         for partition, stored_as in kinds:
-            if not set(forms).issubset(json.loads(stored_as)):
+            if not set(forms).issubset(msgspec.json.decode(stored_as)):
                 entries = self._database.execute(
                     "SELECT entry FROM conversations WHERE mine AND partition = ? AND stored_as = ? ORDER BY id",
                     (partition, stored_as),
                 ).fetchall()
-                yield partition, [Entry.from_json(json.loads(entry)) for (entry,) in entries]
+                yield partition, [_entry(entry) for (entry,) in entries]
 
     def stored_in(self, partition: str) -> list[str]:
         """Return the ids of those that are stored in a partition."""
@@ -443,6 +442,10 @@ def _columns(entry: Entry) -> tuple[object, ...]:
         _encode(entry.stored_as) if entry.sha256 else None,
         _expected(entry.partition),
     )
+
+
+def _entry(told: str) -> Entry:
+    return Entry.from_json(msgspec.json.decode(told))
 
 
 def _encode(plain: object) -> str:

@@ -14,6 +14,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from airflow_provider_tavus.collect.entry import Entry, as_epoch, as_time
 from airflow_provider_tavus.collect.layout import LEDGER
 
@@ -137,10 +139,10 @@ class Ledger:
     def _entries(self, name: str) -> Iterator[list[Entry]]:
         try:
             with self._store.lines(f"{LEDGER}/{name}") as lines:
-                self._read_header(json.loads(next(lines, b"null")))
+                self._read_header(msgspec.json.decode(next(lines, b"null")))
                 some: list[Entry] = []
                 for line in lines:
-                    some.append(Entry.from_json(json.loads(line)))
+                    some.append(Entry.from_json(msgspec.json.decode(line)))
                     if len(some) == ENTRIES_AT_A_TIME:
                         yield some
                         some = []
