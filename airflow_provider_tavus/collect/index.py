@@ -39,7 +39,9 @@ CREATE TABLE conversations (
     unsaved INTEGER NOT NULL DEFAULT 0   -- 1: its partition is not finished; 2: the ledger does not have it yet
 ) WITHOUT ROWID;
 CREATE INDEX due ON conversations (expected, id) WHERE due = 1;
-CREATE INDEX unsaved ON conversations (unsaved, expected, id) WHERE unsaved > 0;
+-- Not one index of both: SQLite uses one that is partial only where a query repeats the index's own condition.
+CREATE INDEX unfinished ON conversations (partition) WHERE unsaved = 1;
+CREATE INDEX unsaved ON conversations (expected, id) WHERE unsaved = 2;
 """
 
 
