@@ -125,7 +125,7 @@ class Crawl:
         reading.news_on_last_page = noted.news > 0
         reading.fresh |= any((row.created_at or 0.0) < self._started_at for row in noted.fresh)
         if page.total_count is not None:
-            reading.totals.append(int(page.total_count))
+            reading.totals.append(page.total_count)
         return rows
 
     def _is_complete(self, reading: _Reading, fruitless: int) -> bool:
@@ -152,7 +152,7 @@ class Crawl:
         self._pages += 1
         page = await self._ask(number)
         if page.total_count is not None:
-            self._total_count = int(page.total_count)
+            self._total_count = page.total_count
         return page
 
     async def _pages_in_order(self) -> AsyncGenerator[Page]:
