@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from airflow_provider_tavus.api.models import Conversation, Event
@@ -19,14 +19,29 @@ RECORDING_COPY_FAILED = "application.recording_copy_failed"
 
 
 def latest_event(conversation: Conversation, event_type: str) -> Event | None:
-    """Return the latest event of a kind: by its time where it has one, else by its place in the list."""
-    events = [event for event in conversation.events or () if event.event_type == event_type]
-    if len(events) < 2:
-        return events[0] if events else None
-    return max(
-        enumerate(events),
-        key=lambda place: (place[1].timestamp.timestamp() if place[1].timestamp else 0.0, place[0]),
-    )[1]
+    """Return the latest event of a type: by its time where it has one, else by its place in the list."""
+    latest = None
+    for event in conversation.events or ():
+        if event.event_type == event_type and _is_later(event, latest):
+            latest = event
+    return latest
+
+
+def latest_events(conversation: Conversation) -> dict[str, Event]:
+    """Return by its type what :func:`latest_event` does, of all types at once; an event without one is in none."""
+    latest: dict[str, Event] = {}
+    for event in conversation.events or ():
+        if event.event_type is not None and _is_later(event, latest.get(event.event_type)):
+            latest[event.event_type] = event
+    return latest
+
+
+def _is_later(event: Event, before: Event | None) -> bool:
+    return before is None or _epoch(event) >= _epoch(before)
+
+
+def _epoch(event: Event) -> float:
+    return event.timestamp.timestamp() if event.timestamp else 0.0
 
 
 def has_ended(conversation: Conversation) -> bool:
@@ -44,7 +59,11 @@ def shutdown_reason(conversation: Conversation) -> str | None:
 
     It comes as ``shutdown_reason`` or ``reason`` of the shutdown, and is documented at the body's root, too.
     """
-    shutdown = latest_event(conversation, SHUTDOWN)
+    return reason_of(latest_event(conversation, SHUTDOWN), conversation)
+
+
+def reason_of(shutdown: Event | None, conversation: Conversation) -> str | None:
+    """Do what :func:`shutdown_reason` does, where the latest shutdown was looked for already."""
     told = shutdown.properties if shutdown else {}
     root = (conversation.model_extra or {}).get("shutdown_reason")
     for reason in (told.get("shutdown_reason"), told.get("reason"), root):
@@ -61,5 +80,10 @@ def ended_at(conversation: Conversation) -> datetime | None:
 
 def last_came(conversation: Conversation, event_types: Iterable[str]) -> datetime | None:
     """Return when the last came of a conversation's end and these events, as far as they tell their times."""
-    events = [latest_event(conversation, event_type) for event_type in (SHUTDOWN, *event_types)]
+    return last_of(latest_events(conversation), event_types)
+
+
+def last_of(latest: Mapping[str, Event], event_types: Iterable[str]) -> datetime | None:
+    """Do what :func:`last_came` does, of the latest event of each type."""
+    events = map(latest.get, (SHUTDOWN, *event_types))
     return max((event.timestamp for event in events if event and event.timestamp), default=None)

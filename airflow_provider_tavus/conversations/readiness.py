@@ -119,11 +119,13 @@ def judge(
     :param went_on_at: epoch seconds at which the conversation was last seen going on: where no shutdown is told, the
         grace period counts from no earlier moment.
     """
-    # An event without a type is none that could be wanted, nor one that says another will not come.
-    there = {event.event_type for event in conversation.events or ()} - {None}
+    # An event without a type is not in it: it is none that could be wanted, nor says that another will not come.
+    there = events.latest_events(conversation)
     missing = tuple(event_type for event_type in wait_for if event_type not in there)
     ended = events.has_ended(conversation)
-    shut_down_at = events.ended_at(conversation)
+    shutdown = there.get(events.SHUTDOWN)
+    shut_down_at = shutdown.timestamp if shutdown else None
+    shutdown_reason = events.reason_of(shutdown, conversation)
     counts_from = shut_down_at.timestamp() if shut_down_at else _last_sign_of(conversation, waiting_since, went_on_at)
     state: State = "waiting"
     reason = None
@@ -132,16 +134,16 @@ def judge(
     elif ended and all(SAYS_IT_WILL_NOT_COME.get(event_type) in there for event_type in missing):
         state, reason = "never", "reported_unavailable"
     elif ended and now >= counts_from + grace_period:
-        state, reason = "never", _why_not(conversation)
+        state, reason = "never", _why_not(conversation, shutdown_reason or "")
     return Verdict(
         conversation_id=conversation.conversation_id,
         state=state,
         status=conversation.status,
         missing=missing,
         reason=reason,
-        shutdown_reason=events.shutdown_reason(conversation),
+        shutdown_reason=shutdown_reason,
         ended_at=iso(shut_down_at),
-        ready_at=iso(events.last_came(conversation, wait_for)) if state == "ready" else None,
+        ready_at=iso(events.last_of(there, wait_for)) if state == "ready" else None,
     )
 
 
@@ -153,8 +155,7 @@ def _last_sign_of(conversation: Conversation, waiting_since: float, went_on_at: 
     return last_told if went_on_at is None else max(last_told, went_on_at)
 
 
-def _why_not(conversation: Conversation) -> str:
-    shutdown_reason = events.shutdown_reason(conversation) or ""
+def _why_not(conversation: Conversation, shutdown_reason: str) -> str:
     if shutdown_reason == NOBODY_JOINED:
         return "nobody_joined"
     if shutdown_reason.startswith(STARTUP_FAILURES):

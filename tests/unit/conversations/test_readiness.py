@@ -70,6 +70,28 @@ def test_every_wanted_event_counts() -> None:
     assert verdict(TRANSCRIPT, SHUTDOWN, {"event_type": PERCEPTION}, wait_for=wanted).state == "ready"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "latest"),
+    [
+        ("2026-04-29T03:47:01Z", "2026-04-29T03:50:00Z", "second"),
+        ("2026-04-29T03:50:00Z", "2026-04-29T03:47:01Z", "first"),
+        ("2026-04-29T03:47:01Z", "2026-04-29T03:47:01Z", "second"),
+        ("2026-04-29T03:47:01Z", None, "first"),
+        (None, None, "second"),
+    ],
+)
+def test_of_several_shutdowns_the_latest_counts(first: Any, second: Any, latest: str) -> None:
+    shutdowns = [
+        {"event_type": "system.shutdown", "timestamp": time, "properties": {"reason": reason}}
+        for time, reason in ((first, "first"), (second, "second"))
+    ]
+    told = verdict(*shutdowns, TRANSCRIPT)
+
+    assert told.shutdown_reason == latest
+    assert told.ended_at == {"first": first, "second": second}[latest]
+    assert told.ready_at == (told.ended_at or TRANSCRIPT["timestamp"])
+
+
 @pytest.mark.parametrize("status", ["ended", "Ended", " ended ", "archived", "error"])
 def test_every_status_but_active_is_an_end(status: str) -> None:
     assert verdict(TRANSCRIPT, status=status).state == "ready"
