@@ -121,3 +121,22 @@ def test_the_time_out_counts_over_the_death_of_a_worker(airflow: RealAirflow, bo
     assert "Timed out after 15 s" in airflow.task_log("waits_in_a_dying_worker", run_id, "wait")
     # One look before the death; after it, what 15 s leave when the retry alone began 10 s later.
     assert len(box.requests(conversation_id=conversation_id)) <= 1 + 3
+
+
+@pytest.mark.long
+def test_clearing_a_task_that_waits_begins_the_time_out_anew(airflow: RealAirflow, box: BoxProcess) -> None:
+    if not airflow.keeps_task_state:
+        pytest.skip("this Airflow has no task state store: a cleared task begins the time-out anew in any case")
+    ids = {mode: box.add("active") for mode in ("poke", "deferrable")}
+    run_id = airflow.trigger("waits_and_is_cleared", ids)
+    for conversation_id in ids.values():
+        # The second look of a wait that is deferred is the triggerer's.
+        box.wait_for_requests(4, conversation_id=conversation_id)
+
+    cleared_at = time.time()
+    airflow.clear("waits_and_is_cleared", run_id)
+    assert airflow.wait_for_run("waits_and_is_cleared", run_id) == "failed"
+
+    for mode, conversation_id in ids.items():
+        assert "Timed out after 30 s" in airflow.task_log("waits_and_is_cleared", run_id, mode)
+        assert box.requests(conversation_id=conversation_id)[-1]["wall"] > cleared_at + 30

@@ -44,6 +44,12 @@ with DAG(dag_id="waits_too_long", start_date=START, schedule=None, default_args=
         wait(mode, **arguments | {"timeout": 12})
 
 
+with DAG(dag_id="waits_and_is_cleared", start_date=START, schedule=None):
+    for mode in ("poke", "deferrable"):
+        conversation_id = f"{{{{ dag_run.conf['{mode}'] }}}}"
+        wait(mode, **MODES[mode] | {"conversation_id": conversation_id, "timeout": 30})
+
+
 with DAG(dag_id="waits_without_a_worker", start_date=START, schedule=None):
 
     @task
