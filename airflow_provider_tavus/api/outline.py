@@ -7,29 +7,29 @@ rest, and whoever waits keeps none of them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
 from airflow_provider_tavus.api.json_text import read_json
 
-WHAT_WAS_SAID_OR_SEEN = "application."
-"""How the types of events begin whose properties are passed over; those of ``system.shutdown`` tell the reason."""
+SHUTDOWN = "system.shutdown"
+"""The one type of events whose properties are read: they tell the reason."""
 
 
-class _Event(msgspec.Struct):
-    event_type: Any = None
-    timestamp: Any = None
-    properties: msgspec.Raw = msgspec.Raw(b"{}")
+class _Event(TypedDict, total=False):
+    event_type: Any
+    timestamp: Any
+    properties: msgspec.Raw
 
 
-class _Outline(msgspec.Struct):
-    conversation_id: Any = None
-    status: Any = None
-    created_at: Any = None
-    updated_at: Any = None
-    shutdown_reason: Any = None
-    events: list[_Event] | None = None
+class _Outline(TypedDict, total=False):
+    conversation_id: Any
+    status: Any
+    created_at: Any
+    updated_at: Any
+    shutdown_reason: Any
+    events: list[_Event] | None
 
 
 _decode = msgspec.json.Decoder(_Outline).decode
@@ -42,22 +42,14 @@ def read_outline(body: bytes) -> Any:
     :raises ValueError: as :func:`.json_text.read_json` does.
     """
     try:
-        outline = _decode(body)
+        outline: Any = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return read_json(body)
     if body.rfind(b"\\u0000") >= 0:
         # It may stand in one of the few fields that are read. From its end, a body is searched in a third of the time.
         return read_json(body)
-    plain = msgspec.structs.asdict(outline)
-    if outline.events is not None:
-        plain["events"] = [_event(event) for event in outline.events]
-    return plain
-
-
-def _event(event: _Event) -> dict[str, Any]:
-    passed_over = str(event.event_type).startswith(WHAT_WAS_SAID_OR_SEEN)
-    return {
-        "event_type": event.event_type,
-        "timestamp": event.timestamp,
-        "properties": None if passed_over else read_json(bytes(event.properties)),
-    }
+    for event in outline.get("events") or ():
+        properties = event.pop("properties", b"{}")
+        if event.get("event_type") == SHUTDOWN:
+            event["properties"] = read_json(bytes(properties))
+    return outline
