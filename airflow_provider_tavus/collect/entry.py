@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -18,8 +17,7 @@ STATES: tuple[State, ...] = get_args(State)
 TIMES = ("at", "since", "ended_at", "updated_at", "look_again_at")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is known of one conversation after a look at it. All times are epoch seconds.
 
@@ -78,7 +76,7 @@ class Entry:
 
         :raises ValueError: if it is no entry.
         """
-        known = {name: value for name, value in plain.items() if name in cls.__slots__}
+        known = {name: value for name, value in plain.items() if name in cls.__struct_fields__}
         known |= {name: as_epoch(known[name]) for name in TIMES if name in known}
         if known.get("state") not in STATES:
             raise ValueError(f"unknown state {str(known.get('state'))[:20]!r}")

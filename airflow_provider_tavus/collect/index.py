@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.layout import UNKNOWN_DATE, partition_of

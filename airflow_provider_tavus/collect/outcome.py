@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from airflow_provider_tavus.collect.entry import Entry, as_epoch
 from airflow_provider_tavus.collect.layout import UNKNOWN_DATE, partition_of

@@ -7,8 +7,9 @@ import json
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.collect.certificate import certify

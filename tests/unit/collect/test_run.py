@@ -603,7 +603,7 @@ class TestOverlap:
         monkeypatch.setattr(ledger, "ENTRIES_AT_A_TIME", 2)
         steps: list[str] = []
 
-        class Noticed(Entry):
+        class Noticed(Entry, frozen=True):
             @classmethod
             def from_json(cls, plain: Mapping[str, Any]) -> Entry:
                 steps.append("r")
