@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_tavus.api.json_text import read_json
-from airflow_provider_tavus.api.models import Conversation
 from airflow_provider_tavus.collect.rows import rows_of
+from airflow_provider_tavus.collect.sent import SentConversation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class DatabaseCopies:
 
     def store(self, bodies: Sequence[bytes]) -> None:
         """Insert conversations, or replace what is there of them."""
-        self._database.write(rows_of(Conversation.from_json(read_json(body))) for body in bodies)
+        self._database.write(rows_of(SentConversation.from_json(read_json(body))) for body in bodies)
 
     def forget(self, conversation_ids: Sequence[str]) -> None:
         """Delete conversations from all tables."""

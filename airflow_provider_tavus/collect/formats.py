@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, Protocol
 
 from airflow_provider_tavus.api.json_text import read_json
-from airflow_provider_tavus.api.models import Conversation
 from airflow_provider_tavus.collect.rows import rows_of, turn_rows
+from airflow_provider_tavus.collect.sent import SentConversation
 from airflow_provider_tavus.collect.tables import TABLES, by_table, json_lines
 from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
 
@@ -34,7 +34,7 @@ def lines_of_tables(body: bytes) -> tuple[bytes, ...]:
     :param body: the conversation as it was read with ``verbose=true``, in JSON.
     :raises ValueError: if it is no JSON object with a ``conversation_id``.
     """
-    return tuple(json_lines(rows) for _, rows in by_table(rows_of(Conversation.from_json(read_json(body)))))
+    return tuple(json_lines(rows) for _, rows in by_table(rows_of(SentConversation.from_json(read_json(body)))))
 
 
 def rendered(body: bytes, *, endings: Collection[str], style: Style) -> dict[str, bytes]:
@@ -45,7 +45,7 @@ def rendered(body: bytes, *, endings: Collection[str], style: Style) -> dict[str
     :param endings: keys of :data:`.renderings.formats.RENDERINGS`.
     :raises ValueError: if it is no JSON object with a ``conversation_id``.
     """
-    conversation = Conversation.from_json(read_json(body))
+    conversation = SentConversation.from_json(read_json(body))
     turns = turn_rows(conversation) or []
     return {ending: RENDERINGS[ending](conversation, turns, style).encode() for ending in endings}
 

@@ -22,7 +22,7 @@ from airflow_provider_tavus.conversations.statistics import statistics
 from airflow_provider_tavus.conversations.turns import raw_transcript, words
 
 if TYPE_CHECKING:
-    from airflow_provider_tavus.api.models import Conversation
+    from airflow_provider_tavus.conversations.shapes import Conversation
 
 
 Seconds = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]

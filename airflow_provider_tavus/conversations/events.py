@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from airflow_provider_tavus.api.models import Conversation, Event
+    from airflow_provider_tavus.conversations.shapes import Conversation, Event
 
 SHUTDOWN = "system.shutdown"
 TRANSCRIPTION_READY = "application.transcription_ready"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_tavus.api import models
-    from airflow_provider_tavus.api.models import Conversation
+    from airflow_provider_tavus.conversations.shapes import Conversation
 
 NOT_SPOKEN = frozenset({"system", "tool", None})
 """Roles whose turns nobody hears: prompts, retrieved passages, results of tools; and no role at all."""

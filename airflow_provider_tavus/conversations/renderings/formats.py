@@ -12,8 +12,8 @@ from airflow_provider_tavus.conversations.renderings.webvtt import webvtt
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.conversations.renderings.lines import Style
+    from airflow_provider_tavus.conversations.shapes import Conversation
     from airflow_provider_tavus.conversations.turns import Turn
 
 RENDERINGS: Mapping[str, Callable[[Conversation, Sequence[Turn], Style], str]] = {

@@ -12,7 +12,7 @@ from airflow_provider_tavus.conversations.times import iso
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_tavus.api.models import Conversation
+    from airflow_provider_tavus.conversations.shapes import Conversation
     from airflow_provider_tavus.conversations.turns import Turn
 
 
