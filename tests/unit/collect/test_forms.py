@@ -150,7 +150,7 @@ def test_one_that_cannot_be_brought_into_a_form_fails_alone(box: TavusBox, ids: 
 
     certificate = collect(box, root, renderings=("txt",))
 
-    assert certificate.failed == {"ValidationError": 1}
+    assert certificate.failed == {"ValueError": 1}
     assert {file.stem for file in root.glob("renderings/*/*.txt")} == {*ids} - {ids[3]}
     spoilt.write_bytes(content)
     assert not collect(box, root, renderings=("txt",)).failed
