@@ -147,7 +147,7 @@ class Ledger:
                         yield some
                         some = []
                 yield some
-        except (ValueError, TypeError, KeyError, AttributeError) as fault:
+        except (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError) as fault:
             raise UnreadableLedgerError(
                 f"The ledger's object {LEDGER}/{name} cannot be read ({type(fault).__name__}). Restore it from a "
                 "backup; or delete it, and what it tells of will be collected again."
