@@ -196,7 +196,6 @@ def store_without_care(folder: Path, batch: list[tuple[str, bytes]]) -> None:
 
 
 def ours(address: str, folder: Path) -> dict[str, float]:
-
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.settings import ClientSettings
     from airflow_provider_tavus.collect.local_store import LocalStore
