@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from airflow_provider_tavus.api import lenient
 
@@ -70,12 +70,16 @@ def _objects(value: Any) -> list[Any] | None:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else None
 
 
+OLDER_NAMES = {"face_id": "replica_id", "pal_id": "persona_id"}
+"""What was called otherwise before 2026."""
+
+
 class Conversation(Received):
     """
     A conversation as one GET, or one row of the list, tells of it.
 
     ``events`` is None where none were sent, as in a GET without ``verbose``. ``face_id`` and ``pal_id`` are read
-    from ``replica_id`` and ``persona_id`` as well, their names before 2026.
+    from ``replica_id`` and ``persona_id`` as well, their names before 2026, where the newer name tells nothing.
     """
 
     conversation_id: str
@@ -85,11 +89,19 @@ class Conversation(Received):
     status: Annotated[
         Text, BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value)
     ] = None
-    face_id: Text = Field(default=None, validation_alias=AliasChoices("face_id", "replica_id"))
-    pal_id: Text = Field(default=None, validation_alias=AliasChoices("pal_id", "persona_id"))
+    face_id: Text = Field(default=None, validation_alias=AliasChoices("face_id", OLDER_NAMES["face_id"]))
+    pal_id: Text = Field(default=None, validation_alias=AliasChoices("pal_id", OLDER_NAMES["pal_id"]))
     created_at: Moment = None
     updated_at: Moment = None
     events: Annotated[list[Event] | None, BeforeValidator(_objects)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_names_that_tell_nothing(cls, sent: Any) -> Any:
+        # Of two names of one thing pydantic takes the first that is there, whatever it holds.
+        if not isinstance(sent, dict) or not any(old in sent for old in OLDER_NAMES.values()):
+            return sent
+        return {name: value for name, value in sent.items() if value is not None or name not in OLDER_NAMES}
 
     @classmethod
     def from_json(cls, body: Any) -> Conversation:

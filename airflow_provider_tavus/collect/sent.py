@@ -54,8 +54,7 @@ class SentConversation(NamedTuple):
         if not isinstance(sent, dict) or not isinstance(sent.get("conversation_id"), str):
             raise ValueError("This is no conversation.")
         status, events = sent.get("status"), sent.get("events")
-        face_id = "face_id" if "face_id" in sent else "replica_id"
-        pal_id = "pal_id" if "pal_id" in sent else "persona_id"
+        face_id, pal_id = _told(sent, "face_id", "replica_id"), _told(sent, "pal_id", "persona_id")
         return cls(
             conversation_id=sent["conversation_id"],
             conversation_name=text(sent.get("conversation_name")),
@@ -71,6 +70,10 @@ class SentConversation(NamedTuple):
 
 _FIELDS = {*SentConversation._fields, "conversation_url", "callback_url"} - {"model_extra"}
 _EVENT_FIELDS = set(SentEvent._fields) - {"model_extra"}
+
+
+def _told(sent: dict[str, Any], name: str, older_name: str) -> str:
+    return older_name if sent.get(name) is None and older_name in sent else name
 
 
 def _event(sent: dict[str, Any]) -> SentEvent:

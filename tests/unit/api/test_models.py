@@ -138,6 +138,16 @@ def test_old_and_new_names_are_one_thing() -> None:
     assert as_plain(old) == as_plain(new)
 
 
+@pytest.mark.parametrize("older", ["r1", None])
+def test_a_newer_name_that_is_null_does_not_hide_the_older_one(older: str | None) -> None:
+    sent = {"conversation_id": "c1", "face_id": None, "replica_id": older, "pal_id": "p1", "persona_id": "p0"}
+
+    conversation = Conversation.from_json(sent)
+
+    assert (conversation.face_id, conversation.pal_id) == (older, "p1")
+    assert conversation.model_extra == {"persona_id": "p0"}
+
+
 @pytest.mark.parametrize("body", [None, [], "text", 7, {}, {"conversation_id": None}])
 def test_what_is_no_conversation_is_refused_without_being_quoted(body: Any) -> None:
     with pytest.raises(ValueError, match="Conversation") as refused:
