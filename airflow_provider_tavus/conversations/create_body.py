@@ -42,8 +42,14 @@ def create_body(fields: Mapping[str, Any], extra_fields: Mapping[str, Any] | Non
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InvalidArgumentError(f"{name} must be text, not {type(value).__name__}.")
+        raise InvalidArgumentError(f"{name} must be text, not {type(value).__name__}.{_hint(value)}")
     return value
+
+
+def _hint(value: Any) -> str:
+    if isinstance(value, int | float):
+        return " With render_template_as_native_obj=True, digits render a number: quote the template, \"'{{ ... }}'\"."
+    return ""
 
 
 def _id(name: str, value: Any) -> str:

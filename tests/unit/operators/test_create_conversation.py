@@ -384,6 +384,7 @@ def test_the_limit_is_waited_for_in_the_triggerer(
         ({"document_ids": "['a']"}, "render_template_as_native_obj"),
         ({"callback_url": "example.com/?token=s3cret"}, "must be a URL"),
         ({"conversation_name": "x" * 201}, "at most 200"),
+        ({"conversation_name": 20261127}, "conversation_name must be text, not int.*quote the template"),
         ({"max_participants": 0}, "from 1 on"),
         ({"test_mode": "perhaps"}, "test_mode must be True or False"),
         ({"extra_fields": {"pal_id": "p2"}}, "an argument of its own"),
