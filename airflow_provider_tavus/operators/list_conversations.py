@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -26,6 +27,20 @@ if TYPE_CHECKING:
 FILTERS = ("status", "created_after", "created_before", "conversation_name", "pal_id", "face_id")
 
 
+class NotGiven(Enum):
+    """The value of an argument that was left out, where None may have been meant to be something."""
+
+    NOT_GIVEN = "not given"
+
+    def __str__(self) -> str:
+        """Say it as the guides do."""
+        return self.value
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
+T = TypeVar("T")
+
+
 class ListConversationsOperator(BaseOperator):
     """
     List the conversations that all filters let pass, oldest first.
@@ -36,7 +51,7 @@ class ListConversationsOperator(BaseOperator):
 
     .. seealso:: https://docs.tavus.io/api-reference/conversations/get-conversations
 
-    :param status: ``active`` or ``ended``; None for all (templated).
+    :param status: ``active`` or ``ended``; all if not given, or None (templated).
     :param created_after: a datetime or ISO 8601 text, in UTC if it says no zone: conversations created then or
         later (templated).
     :param created_before: likewise, conversations created before then (templated).
@@ -58,12 +73,12 @@ class ListConversationsOperator(BaseOperator):
     def __init__(
         self,
         *,
-        status: str | None = None,
-        created_after: datetime | str | None = None,
-        created_before: datetime | str | None = None,
-        conversation_name: str | None = None,
-        pal_id: str | None = None,
-        face_id: str | None = None,
+        status: str | NotGiven | None = NOT_GIVEN,
+        created_after: datetime | str | NotGiven | None = NOT_GIVEN,
+        created_before: datetime | str | NotGiven | None = NOT_GIVEN,
+        conversation_name: str | NotGiven | None = NOT_GIVEN,
+        pal_id: str | NotGiven | None = NOT_GIVEN,
+        face_id: str | NotGiven | None = NOT_GIVEN,
         returns: Literal["ids", "rows"] = "ids",
         include: Collection[str] = (),
         max_conversations: int = 1000,
@@ -75,16 +90,18 @@ class ListConversationsOperator(BaseOperator):
             raise ValueError(f"returns must be 'ids' or 'rows', not {returns!r}.")
         if isinstance(max_conversations, bool) or not isinstance(max_conversations, int) or max_conversations < 1:
             raise ValueError(f"max_conversations must be a whole number from 1 on, not {max_conversations!r}.")
-        self.status = status
-        self.created_after = created_after
-        self.created_before = created_before
-        self.conversation_name = conversation_name
-        self.pal_id = pal_id
-        self.face_id = face_id
+        self.status = _given(status)
+        self.created_after = _given(created_after)
+        self.created_before = _given(created_before)
+        self.conversation_name = _given(conversation_name)
+        self.pal_id = _given(pal_id)
+        self.face_id = _given(face_id)
         self.returns = returns
         self.include = checked_include(include)
         self.max_conversations = max_conversations
         self.tavus_conn_id = tavus_conn_id
+        filters = (status, created_after, created_before, conversation_name, pal_id, face_id)
+        self._none = [name for name, value in zip(FILTERS, filters, strict=True) if value is None]
         self._filters = [name for name in FILTERS if getattr(self, name) is not None]
 
     def execute(self, context: Context) -> list[Any]:
@@ -92,6 +109,8 @@ class ListConversationsOperator(BaseOperator):
         from airflow_provider_tavus.conversations.plain import as_plain
 
         with permanent_errors_are_not_retried(), closing(TavusHook(self.tavus_conn_id)) as hook:
+            map_index = context["ti"].map_index
+            self._check_filters(is_mapped=map_index is not None and map_index >= 0)
             found = self._found(hook)
         self.log.info("Found %d conversations.", len(found))
         if self.returns == "ids":
@@ -101,7 +120,6 @@ class ListConversationsOperator(BaseOperator):
     def _found(self, hook: TavusHook) -> list[Conversation]:
         from airflow_provider_tavus.api.listing import every_conversation
 
-        self._check_filters()
         after = _moment("created_after", self.created_after)
         before = _moment("created_before", self.created_before)
         wanted = Labels(self.conversation_name, self.pal_id, self.face_id)
@@ -120,7 +138,11 @@ class ListConversationsOperator(BaseOperator):
             if created_at and ((after and created_at < after) or (before and created_at >= before)):
                 continue
             if created_at is None and (after or before):
-                self.log.warning("Conversation %s tells no creation time: listed.", conversation.conversation_id)
+                # What is old is what is deleted; and what is new is not to be missed.
+                told = "left out" if before else "listed"
+                self.log.warning("Conversation %s tells no creation time: %s.", conversation.conversation_id, told)
+                if before:
+                    continue
             found.append((created_at, conversation))
             if len(found) > self.max_conversations:
                 raise InvalidArgumentError(
@@ -130,10 +152,16 @@ class ListConversationsOperator(BaseOperator):
         found.sort(key=lambda one: (one[0] or datetime.min.replace(tzinfo=UTC), one[1].conversation_id))
         return [conversation for _, conversation in found]
 
-    def _check_filters(self) -> None:
+    def _check_filters(self, *, is_mapped: bool) -> None:
+        # Everything would pass a filter that is None, and may be deleted next.
+        if is_mapped and self._none:
+            # The arguments of a mapped task are there when it is made, unlike what a template renders.
+            raise InvalidArgumentError(
+                f"{' and '.join(self._none)} is None in this mapped task: leave None out of what it is expanded over."
+            )
         for name in self._filters:
             if getattr(self, name) is None:
-                # As a DAG with native rendering makes it. Everything would pass, and may be deleted next.
+                # As a DAG with native rendering makes it.
                 raise InvalidArgumentError(
                     f"{name} is None: what its template reads is not there. Let the template say what is to pass then."
                 )
@@ -146,6 +174,10 @@ class ListConversationsOperator(BaseOperator):
             # Nothing would pass, and nobody would be told why. To have no name at all, though, is to pass "".
             if given == "None" or (given == "" and name != "conversation_name"):
                 raise InvalidArgumentError(f"{name} is {given!r}: what its template reads is not there.")
+
+
+def _given(value: T | NotGiven) -> T | None:
+    return None if isinstance(value, NotGiven) else value
 
 
 def _moment(name: str, given: datetime | str | None) -> datetime | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +19,12 @@ pytestmark = pytest.mark.usefixtures("connect")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()
 
 
-def listed(**arguments: Any) -> Any:
-    context: Any = {}
-    return ListConversationsOperator(task_id="list", **arguments).execute(context)
+def context(map_index: int | None = -1) -> Any:
+    return {"ti": SimpleNamespace(map_index=map_index)}
+
+
+def listed(map_index: int | None = -1, **arguments: Any) -> Any:
+    return ListConversationsOperator(task_id="list", **arguments).execute(context(map_index))
 
 
 @pytest.fixture
@@ -116,8 +120,29 @@ def test_a_filter_whose_template_reads_what_is_not_there_is_refused(name: str, b
     setattr(listing, name, None)
 
     with pytest.raises(AirflowFailException, match=f"{name} is None: what its template reads is not there"):
-        listing.execute({})
+        listing.execute(context())
     assert box.count() == 0
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_mapped_task_lists_nothing_where_what_it_is_expanded_over_has_none(name: str, box: TavusBox) -> None:
+    # Values that were resolved, as a mapped task is made with: None is no filter that was left out.
+    filters: Any = {name: None}
+    with pytest.raises(AirflowFailException, match=f"{name} is None in this mapped task"):
+        listed(map_index=0, **filters)
+    assert box.count() == 0
+    for unmapped in (-1, None):
+        assert listed(map_index=unmapped, **filters) == ["c1", "c2", "c3"]
+    assert listed(map_index=0) == ["c1", "c2", "c3"]
+
+
+def test_a_row_that_tells_no_creation_time_at_all_is_not_taken_for_an_old_one(box: TavusBox) -> None:
+    box.add(Script.finished(list_times=False), conversation_id="c4", created_at=NOON)
+    box.trouble(route="get", status=200, body={"conversation_id": "c4", "created_at": ""})
+
+    assert listed(created_before="2026-11-24T12:00:00Z") == []
+    assert listed(created_after="2026-11-24T12:00:00Z") == ["c4"]
 
 
 def test_a_list_that_fits_on_a_page_is_read_once(box: TavusBox) -> None:
