@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 SucceedOrFail = Literal["succeed", "fail"]
 
+NOT_TRIED = "The task ended before it was this conversation's turn."
+
 
 def checked_choice(name: str, choice: SucceedOrFail) -> SucceedOrFail:
     """
@@ -33,41 +35,43 @@ def work_on_each(
     Do ``work`` to a conversation or to each of a list, and return what became of it.
 
     For each that is ``conversation_id``, ``outcome`` (what ``work`` returned, or ``failed``) and ``error`` (why it
-    failed, or None). If one failed, all the same all are worked on; the results are then in the XCom, and raised is
-    the error that decides over the task's retries: a transient one if there is one. Where Airflow keeps state for a
-    task, its retry works on those that failed alone.
+    failed, or None). If one failed, all the same all are worked on; raised is then the error that decides over the
+    task's retries: a transient one if there is one. However this ends, the results are in the XCom; and where Airflow
+    keeps state for a task, its retry works on those alone that are not done.
 
     :raises TavusError: if one failed; at once if it is about the connection and so about all of them.
     """
-    results: list[dict[str, Any]] = []
     faults: list[TavusError] = []
     ids = checked_ids(conversation_id)
     if isinstance(conversation_id, str):
         context["ti"].xcom_push(key="conversation_id", value=conversation_id)
-    earlier = _done_by_earlier_tries(context)
-    for one in ids:
-        result: dict[str, Any] = {"conversation_id": one, "outcome": earlier.get(one, "failed"), "error": None}
-        results.append(result)
-        if one in earlier:
-            continue
-        try:
-            result["outcome"] = work(one)
-        except (AuthenticationError, ConfigurationError):
-            raise
-        except TavusError as fault:
-            result["error"] = str(fault)
-            faults.append(fault)
-            operator.log.error("Conversation %s: %s", one, fault)
-        else:
-            operator.log.info("Conversation %s: %s.", one, result["outcome"].replace("_", " "))
+    results: list[dict[str, Any]] = [{"conversation_id": one, "outcome": "failed", "error": NOT_TRIED} for one in ids]
     shaped = results[0] if isinstance(conversation_id, str) else results
-    if faults:
+    earlier = _done_by_earlier_tries(context)
+    try:
+        for one, result in zip(ids, results, strict=True):
+            if one in earlier:
+                result |= {"outcome": earlier[one], "error": None}
+                continue
+            try:
+                result |= {"outcome": work(one), "error": None}
+            except TavusError as fault:
+                result["error"] = str(fault)
+                if isinstance(fault, AuthenticationError | ConfigurationError):
+                    raise
+                faults.append(fault)
+                operator.log.error("Conversation %s: %s", one, fault)
+            else:
+                operator.log.info("Conversation %s: %s.", one, result["outcome"].replace("_", " "))
+        if faults:
+            operator.log.error("%d of %d conversations failed.", len(faults), len(ids))
+            raise next((fault for fault in faults if fault.transient), faults[0])
+    except BaseException:
+        # Also when the task's time is over. One that fails returns nothing, and nobody would learn what was done.
         _note_what_is_done(context, results)
         if operator.do_xcom_push:
-            # A task that fails returns nothing, and nobody would learn which ones were worked on.
             context["ti"].xcom_push(key="return_value", value=shaped)
-        operator.log.error("%d of %d conversations failed.", len(faults), len(ids))
-        raise next((fault for fault in faults if fault.transient), faults[0])
+        raise
     return shaped
 
 

@@ -82,10 +82,9 @@ class EndConversationOperator(BaseOperator):
         conversation_id = conversation.conversation_id
         try:
             hook.send(calls.end_conversation(conversation_id))
-        except UnknownConversationError:
-            raise
         except InvalidRequestError:
-            # A second end is refused by some accounts, and the first one may have been ours with its answer lost.
+            # A second end is refused by some accounts, and the first one may have been ours with its answer lost. That
+            # may sound as if the conversation was unknown: if it is, it cannot be read either.
             if not has_ended(hook.get_conversation(conversation_id)):
                 raise
             return not has_ended(conversation)

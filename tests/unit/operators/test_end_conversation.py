@@ -85,6 +85,21 @@ def test_an_answer_that_is_lost_makes_no_failure(second_end: Any, trouble: Any, 
     assert box.count("end") == 2
 
 
+def test_a_second_end_that_is_refused_as_if_the_conversation_was_unknown_has_ended_it(box: TavusBox) -> None:
+    box.trouble("lost_answer", route="end", times=1)
+    box.trouble(route="end", status=400, body={"error": "Invalid conversation_id"})
+
+    assert end()["outcome"] == "ended"
+    assert box.count("end") == 2
+
+
+def test_a_conversation_that_is_gone_when_it_is_to_be_ended_is_unknown(box: TavusBox) -> None:
+    box.trouble(route="end", status=400, body={"error": "Invalid conversation_id"})
+    box.trouble(route="get", status=400, body={"error": "Invalid conversation_id"}, after=1)
+
+    assert end(on_unknown="succeed")["outcome"] == "unknown"
+
+
 def test_a_refusal_that_leaves_the_call_going_on_is_a_failure(box: TavusBox) -> None:
     box.trouble(route="end", status=400, body={"error": "Not now"})
     with pytest.raises(AirflowFailException, match="Not now"):
@@ -115,6 +130,31 @@ def test_a_refused_key_is_not_tried_on_every_conversation(box: TavusBox) -> None
     with pytest.raises(AirflowFailException, match="valid API key"):
         end(conversation_id=["live", "over", "c404"])
     assert box.count() == 1
+
+
+def test_what_was_done_before_the_key_was_refused_is_told(box: TavusBox) -> None:
+    box.trouble(route="end", status=401)
+    ti = TaskInstance()
+
+    with pytest.raises(AirflowFailException, match="valid API key"):
+        end(ti, conversation_id=["over", "live", "c404"])
+
+    outcomes = [(one["conversation_id"], one["outcome"], one["error"] is None) for one in ti.xcoms["return_value"]]
+    assert outcomes == [("over", "already_ended", True), ("live", "failed", False), ("c404", "failed", False)]
+    assert ti.xcoms["return_value"][2]["error"] == "The task ended before it was this conversation's turn."
+
+
+def test_what_was_done_before_the_task_was_interrupted_is_told(box: TavusBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EndConversationOperator, "_end_live", interrupted)
+    ti = TaskInstance()
+
+    with pytest.raises(KeyboardInterrupt):
+        end(ti, conversation_id=["over", "live"])
+
+    assert [one["outcome"] for one in ti.xcoms["return_value"]] == ["already_ended", "failed"]
 
 
 def test_an_empty_list_is_no_work() -> None:
