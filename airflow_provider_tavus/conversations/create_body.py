@@ -8,7 +8,7 @@ passed on as it is: Tavus adds fields now and then.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_tavus.api.errors import InvalidArgumentError
@@ -67,7 +67,8 @@ def _url(name: str, value: Any) -> str:
 
 
 def _texts(name: str, value: Any) -> list[str]:
-    if isinstance(value, str) or not isinstance(value, list | tuple):
+    # What a mapped task returned is a sequence of Airflow's own.
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise InvalidArgumentError(
             f"{name} must be a list of texts, not {type(value).__name__}. {TEMPLATES_RENDER_TEXT}"
         )
