@@ -36,6 +36,12 @@ LONGEST_REASON = 200
 SHORTEST_SECRET = 8
 """Characters of a text that was sent from which on an error does not repeat it: it may be a prompt or a token."""
 
+SHORTEST_QUOTE = 16
+"""Characters in a row from which on a part of it is not repeated either."""
+
+LONGEST_ANSWER = 2000
+"""Characters of Tavus' own words that are gone through at all."""
+
 LEFT_OUT = "***"
 
 _URL = re.compile(r"\w[\w+.-]{0,30}://\S+")
@@ -56,15 +62,16 @@ class Answer:
     body: bytes = field(repr=False)
 
 
-def read_answer(call: Call[T], answer: Answer) -> T:
+def read_answer(call: Call[T], answer: Answer, *, api_key: str) -> T:
     """
     Return what ``answer`` says to ``call``.
 
+    :param api_key: what the call was sent with; no error repeats it.
     :raises ApiError: for every status but 200 to 299.
     :raises UnreadableAnswerError: if the body is not what the call promises.
     """
     if not 200 <= answer.status < 300:
-        raise _error(call, answer)
+        raise _error(call, answer, api_key)
     try:
         return call.parse(call.read(answer.body) if answer.body.strip() else None)
     except ValueError as reason:
@@ -89,8 +96,8 @@ def no_answer(
     return error
 
 
-def _error(call: Call[Any], answer: Answer) -> errors.ApiError:
-    reason = _reason(call, answer)
+def _error(call: Call[Any], answer: Answer, api_key: str) -> errors.ApiError:
+    reason = _reason(call, answer, api_key)
     request_id = answer.headers.get("x-request-id") or answer.headers.get("cf-ray")
     message = f"Tavus answered {answer.status} to {call}"
     message += f": {reason}" if reason else ""
@@ -106,10 +113,10 @@ def _error(call: Call[Any], answer: Answer) -> errors.ApiError:
 
 def _error_class(call: Call[Any], status: int, reason: str) -> type[errors.ApiError]:
     if call.conversation_id is not None and (
-        (status == 404 and reason) or (status == 400 and "conversation_id" in reason)
+        (status == 404 and "conversation" in reason.lower()) or (status == 400 and "conversation_id" in reason)
     ):
-        # Documented for an unknown id is 400 {"error": "Invalid conversation_id"}, not 404; a 404 without Tavus' words
-        # is that of whoever answers in its place, and knows nothing of conversations.
+        # Documented for an unknown id is 400 {"error": "Invalid conversation_id"}, not 404. A 404 that names no
+        # conversation is that of a path that is not there, or of whoever answers in Tavus' place.
         return errors.UnknownConversationError
     if call.method == "POST" and call.conversation_id is None and status == 400 and "concurren" in reason.lower():
         # Seen, not documented: {"message": "User has reached maximum concurrent conversations"}.
@@ -119,11 +126,11 @@ def _error_class(call: Call[Any], status: int, reason: str) -> type[errors.ApiEr
     return ERROR_BY_STATUS.get(status, errors.UnexpectedStatusError)
 
 
-def _reason(call: Call[Any], answer: Answer) -> str:
+def _reason(call: Call[Any], answer: Answer, api_key: str) -> str:
     """
     Tavus' own words, from ``error`` or ``message``, without what they may repeat of the request.
 
-    Only of a 4xx: what a 5xx carries is undocumented. Not of a 401: it is the key that they could repeat.
+    Only of a 4xx: what a 5xx carries is undocumented. Not of a 401: a part of the key is what they could repeat.
     """
     if not 400 <= answer.status < 500 or answer.status == 401:
         return ""
@@ -132,16 +139,33 @@ def _reason(call: Call[Any], answer: Answer) -> str:
     except ValueError:
         return ""
     words = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
-    return (
-        _without_what_was_sent(_in_a_line(words), call)[:LONGEST_REASON].rstrip(".") if isinstance(words, str) else ""
-    )
+    if not isinstance(words, str):
+        return ""
+    sent = [api_key, *sorted(map(_in_a_line, _texts(call.body)), key=len, reverse=True)]
+    return _without(sent, _in_a_line(words[:LONGEST_ANSWER]))[:LONGEST_REASON].rstrip(".")
 
 
-def _without_what_was_sent(words: str, call: Call[Any]) -> str:
-    for text in sorted(map(_in_a_line, _texts(call.body)), key=len, reverse=True):
+def _without(sent: list[str], words: str) -> str:
+    for text in sent:
         if len(text) >= SHORTEST_SECRET:
             words = words.replace(text, LEFT_OUT)
+    for text in sent:
+        words = _without_quotes(text, words)
     return _URL.sub(LEFT_OUT, words)
+
+
+def _without_quotes(text: str, words: str) -> str:
+    """Return some words without the parts of a text that they quote."""
+    kept, at = "", 0
+    while at < len(words):
+        end = at + SHORTEST_QUOTE
+        if end <= len(words) and words[at:end] in text:
+            while end < len(words) and words[at : end + 1] in text:
+                end += 1
+            kept, at = kept + LEFT_OUT, end
+        else:
+            kept, at = kept + words[at], at + 1
+    return kept
 
 
 def _texts(body: Any) -> Iterator[str]:

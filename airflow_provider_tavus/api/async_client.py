@@ -70,7 +70,7 @@ class AsyncTavusClient:
         for attempt in count(1):
             try:
                 answer = await self._exchange(call)
-                return read_answer(call, answer), answer.body
+                return read_answer(call, answer, api_key=self._settings.api_key), answer.body
             except TavusError as error:
                 pause = self._retry.pause_before_retry(call, attempt, error) if repeat else None
                 if pause is None:

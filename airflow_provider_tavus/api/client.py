@@ -30,6 +30,7 @@ from airflow_provider_tavus.api.retry import RetryPolicy
 from airflow_provider_tavus.api.tls import names_a_bundle, tls_context
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from airflow_provider_tavus.api.calls import Call
@@ -56,17 +57,21 @@ class TavusClient:
         self._retry = RetryPolicy(retries=settings.retries)
         self._session = requests.Session()
         self._session.headers.update(settings.headers)
+        # With none of its own, requests would send Tavus the password that a ~/.netrc has for its host, or for any.
+        self._session.auth = lambda request: request
 
-    def send(self, call: Call[T], *, repeat: bool = True) -> T:
+    def send(self, call: Call[T], *, repeat: bool = True, before_each_request: Callable[[], None] = lambda: None) -> T:
         """
         Carry out ``call`` and return its result.
 
         :param repeat: whether transient faults are ridden out here; False where the caller comes back anyway.
+        :param before_each_request: called before the request is sent, and again before it is repeated.
         :raises TavusError: the subclass says why.
         """
         for attempt in count(1):
+            before_each_request()
             try:
-                return read_answer(call, self._exchange(call))
+                return read_answer(call, self._exchange(call), api_key=self._settings.api_key)
             except TavusError as error:
                 pause = self._retry.pause_before_retry(call, attempt, error) if repeat else None
                 if pause is None:
@@ -93,7 +98,8 @@ class TavusClient:
                 verify=(settings.ca_bundle or True) if settings.verify else False,
             ) as response:
                 body = self._read_body(response)
-        except (requests.RequestException, HTTPError, OSError) as fault:
+        except (requests.RequestException, HTTPError, OSError, UnicodeError) as fault:
+            # UnicodeError: a proxy's user or password that no header can carry.
             raise no_answer(call, _kind(fault), fault, never_sent=_never_sent(fault)) from None
         return Answer(response.status_code, response.headers, body)
 

@@ -11,6 +11,8 @@ from airflow_provider_tavus.api.errors import AuthenticationError, Configuration
 from airflow_provider_tavus.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.calls import Call
     from airflow_provider_tavus.api.client import TavusClient
@@ -84,24 +86,25 @@ class TavusHook(BaseHook):
         # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
         return await asyncio.to_thread(make_async_client, settings)
 
-    def send(self, call: Call[T], *, repeat: bool = True) -> T:
+    def send(self, call: Call[T], *, repeat: bool = True, before_each_request: Callable[[], None] = lambda: None) -> T:
         """
         Carry out a call of :mod:`airflow_provider_tavus.api.calls`.
 
         A key that is refused may have been rotated since the connection was read, so that is read again, once.
 
         :param repeat: whether transient faults are ridden out here; False where the caller comes back anyway.
+        :param before_each_request: called before the request is sent, and again before it is repeated.
         :raises TavusError: the subclass says why.
         """
         try:
-            return self._client.send(call, repeat=repeat)
+            return self._client.send(call, repeat=repeat, before_each_request=before_each_request)
         except AuthenticationError:
             fresh_settings = self._read_connection()
             if fresh_settings == self.settings:
                 raise
             self.close()
             self.__dict__["settings"] = fresh_settings
-            return self._client.send(call, repeat=repeat)
+            return self._client.send(call, repeat=repeat, before_each_request=before_each_request)
 
     def close(self) -> None:
         """Close the session, if there is one; a later call opens another."""
@@ -171,7 +174,8 @@ class TavusHook(BaseHook):
         def widget(field: dict[str, Any]) -> Any:
             schema, about = field["schema"], {"label": field["label"], "description": field["description"]}
             if "boolean" in schema["type"]:
-                return BooleanField(**about, default=schema["default"])
+                # The button Test sends a box that is ticked as its value, which by itself is "y".
+                return BooleanField(**about, default=schema["default"], render_kw={"value": "true"})
             if schema.get("format") == "password":
                 return PasswordField(**about, widget=BS3PasswordFieldWidget())
             return StringField(**about, widget=BS3TextFieldWidget())

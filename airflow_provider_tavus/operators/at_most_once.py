@@ -236,10 +236,16 @@ class OneConversation:
         marked = {**body, "conversation_name": intent.mark.put_on(body.get("conversation_name"))}
         call = calls.create_conversation(marked)
         self._hook.settings  # noqa: B018 - a connection that cannot be used is said so before anything is noted
-        asked_at = self._clock.time()
-        self._keep(replace(intent, asked_at=asked_at))
+        asked_at = 0.0
+
+        def note_the_time() -> None:
+            # Of each request: what Tavus refuses for the moment may be sent again minutes later.
+            nonlocal asked_at
+            asked_at = self._clock.time()
+            self._keep(replace(intent, asked_at=asked_at))
+
         try:
-            return self._hook.send(call)
+            return self._hook.send(call, before_each_request=note_the_time)
         except TavusError as fault:
             if fault.undone:
                 self._keep(replace(intent, asked_at=None))

@@ -20,6 +20,7 @@ from airflow_provider_tavus.api.settings import ClientSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from email.message import Message
     from pathlib import Path
 
     from airflow_provider_tavus.api.calls import Call
@@ -61,6 +62,7 @@ class FixedServer:
     compressed: bool = False
     connections: int = 0
     targets: list[str] = field(default_factory=list)
+    headers: list[Message] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -88,6 +90,7 @@ def serve(fixed: FixedServer, context: ssl.SSLContext | None = None) -> Iterator
 
         def do_GET(self) -> None:
             fixed.targets.append(self.path)
+            fixed.headers.append(self.headers)
             body = json.dumps(fixed.body).encode()
             self.send_response(200)
             if fixed.compressed:

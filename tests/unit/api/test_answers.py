@@ -13,10 +13,11 @@ from airflow_provider_tavus.api.answers import LONGEST_REASON, Answer, read_answ
 from airflow_provider_tavus.api.errors import ApiError, TavusError
 
 GET = calls.get_conversation("c1")
+KEY = "canary-key-4f1d9c77"
 
 
 def answered(body: bytes, status: int = 200) -> Any:
-    return read_answer(GET, Answer(status, {}, body))
+    return read_answer(GET, Answer(status, {}, body), api_key=KEY)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_whatever_comes_is_a_conversation_or_one_of_our_errors(
     status: int, body: bytes, headers: dict[str, str]
 ) -> None:
     with suppress(TavusError):
-        assert read_answer(GET, Answer(status, headers, body)).conversation_id == "c1"
+        assert read_answer(GET, Answer(status, headers, body), api_key=KEY).conversation_id == "c1"
 
 
 @pytest.mark.parametrize("name", ["error", "message"])
@@ -71,8 +72,9 @@ SENT = {
 
 
 def refused(status: int, words: str) -> str:
+    answer = Answer(status, {}, json.dumps({"message": words}).encode())
     with pytest.raises(ApiError) as raised:
-        read_answer(calls.create_conversation(SENT), Answer(status, {}, json.dumps({"message": words}).encode()))
+        read_answer(calls.create_conversation(SENT), answer, api_key=KEY)
     return str(raised.value)
 
 
@@ -84,6 +86,8 @@ def refused(status: int, words: str) -> str:
         (f"{{'callback_url': '{SENT['callback_url']}'}} is no URL", "{'callback_url': '***'} is no URL"),
         ("cannot reach https://hooks.example.com/token-012345", "cannot reach ***"),
         ("unknown secret 'a token of 25 characters'", "unknown secret '***'"),
+        ("'You are speaking with Ms. Petr...' is too long", "'***...' is too long"),
+        ("no speaking with Ms. Petrova about her car", "no***car"),
         ("Invalid pal_id p123456789", "Invalid pal_id p123456789"),
     ],
 )
@@ -98,6 +102,16 @@ def test_what_was_sent_is_left_out_before_the_words_are_cut() -> None:
 
 def test_a_key_that_is_refused_is_not_repeated() -> None:
     assert "canary" not in refused(401, "Invalid access token: canary")
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 404, 409, 429])
+def test_no_refusal_repeats_the_key_or_most_of_it(status: int) -> None:
+    assert "API key *** has no access" in refused(status, f"API key {KEY} has no access")
+    assert "canary" not in refused(status, f"API key {KEY[:-3]}... has no access")
+
+
+def test_of_a_long_answer_no_more_is_gone_through_than_is_needed() -> None:
+    assert "x" * LONGEST_REASON in refused(400, "x" * 50_000_000)
 
 
 def test_the_repr_of_an_answer_shows_no_body() -> None:

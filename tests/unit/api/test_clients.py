@@ -101,7 +101,7 @@ def test_a_transient_fault_is_ridden_out(trouble: dict[str, Any], send: Any, box
     ],
 )
 def test_a_refusal_ends_at_once(status: int, error: type[errors.ApiError], send: Any, box: TavusBox) -> None:
-    box.trouble(route="get", status=status, body={"message": "because"} if status >= 400 else "")
+    box.trouble(route="get", status=status, body={"message": "no conversation"} if status >= 400 else "")
 
     with pytest.raises(error) as raised:
         send(GET)
@@ -142,8 +142,18 @@ def test_a_fault_that_stays_is_named(
     assert box.count("get") == 2
 
 
-@pytest.mark.parametrize("trouble", [{"kind": "html"}, {"body": "nothing here"}, {"body": ""}, {"body": {}}], ids=str)
-def test_a_404_without_tavus_own_words_says_nothing_of_a_conversation(
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"kind": "html"},
+        {"body": "nothing here"},
+        {"body": ""},
+        {"body": {}},
+        {"body": {"message": "no Route matched with those values"}},
+    ],
+    ids=str,
+)
+def test_a_404_that_names_no_conversation_says_nothing_of_one(
     trouble: dict[str, Any], send: Any, box: TavusBox
 ) -> None:
     box.trouble(route="get", status=404, **trouble)
@@ -257,6 +267,29 @@ def test_a_proxy_that_cannot_be_parsed_is_told_without_its_password(proxy: str, 
         send(GET, base_url="http://tavus.example", proxy=proxy, retries=0)
 
     assert "secret" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("login", ["user:%E2%82%AC", "%E2%82%AC:secret"])
+def test_a_login_of_a_proxy_that_no_header_can_carry_is_told_as_what_it_is(
+    login: str, send: Any, plain_server: Any
+) -> None:
+    proxy = plain_server.address.replace("://", f"://{login}@")
+    with pytest.raises(errors.ConnectionFailedError, match="proxy"):
+        send(GET, base_url="http://tavus.example", proxy=proxy, retries=0)
+    assert not plain_server.targets
+
+
+def test_nobody_is_sent_what_a_netrc_holds(
+    send: Any, plain_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password canary\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    send(GET, base_url=plain_server.address)
+
+    assert "Authorization" not in plain_server.headers[0]
+    assert plain_server.headers[0]["x-api-key"]
 
 
 async def test_a_proxy_of_another_kind_is_refused_by_the_client_that_cannot_use_it(

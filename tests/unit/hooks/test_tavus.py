@@ -165,3 +165,16 @@ def test_the_forms_own_fields_are_those_that_the_connection_reads() -> None:
     (described,) = info["connection-types"]
 
     assert TavusHook.get_connection_form_widgets().keys() == described["conn-fields"].keys()
+
+
+def test_the_button_test_sends_what_the_connection_can_read() -> None:
+    pytest.importorskip("flask_appbuilder", reason="the form of this Airflow is drawn from data")
+    from wtforms import Form
+
+    class OwnFields(Form):
+        verify = TavusHook.get_connection_form_widgets()["verify"]
+
+    box = str(OwnFields().verify)
+
+    assert "checked" in box
+    assert 'value="true"' in box, "a ticked box is sent as its value"

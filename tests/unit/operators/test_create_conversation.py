@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections import UserList
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,23 @@ def test_an_answer_that_is_lost_makes_no_second_conversation(
     assert task.xcoms["conversation_id"] == result["conversation_id"]
 
 
+@pytest.mark.parametrize("refusals", [1, 2, 3])
+def test_an_answer_that_is_lost_after_the_request_had_to_be_repeated_makes_no_second_conversation(
+    refusals: int, manual_box: TavusBox, new_task: Callable[..., Any], connect: Callable[..., str]
+) -> None:
+    connect(host=manual_box.base_url, password=manual_box.api_key, extra={"read_timeout": 0.5, "retries": refusals})
+    manual_box.trouble(route="create", status=429, retry_after=0, times=refusals)
+    manual_box.trouble("lost_answer", route="create")
+    manual_box.account.list_view = ListView(lag=45)
+    # As long as each wish to be left alone may last.
+    manual_box.each_request_takes(60, "create")
+
+    result = new_task().run(create())
+
+    assert ids(manual_box) == [result["conversation_id"]]
+    assert manual_box.count("create") == refusals + 1
+
+
 @pytest.mark.parametrize("trouble", [{"status": 500}, {"kind": "reset"}, {"kind": "html", "status": 200}], ids=str)
 def test_what_may_have_been_created_and_was_not_is_created_by_the_retry(
     trouble: dict[str, Any], manual_box: TavusBox, new_task: Callable[..., Any]
@@ -180,6 +198,16 @@ def test_an_empty_account_says_what_to_do(manual_box: TavusBox, new_task: Callab
     manual_box.account.credits = 0
     with pytest.raises(AirflowFailException, match="Top up the Tavus account"):
         new_task().run(create())
+
+
+def test_what_a_mapped_task_returned_is_a_list(manual_box: TavusBox, new_task: Callable[..., Any]) -> None:
+    sent: list[dict[str, Any]] = []
+    manual_box.account.on_create = lambda body: sent.append(body) or Script.active()  # type: ignore[func-returns-value]
+
+    # As Airflow's own LazyXComSequence: no list, but a sequence.
+    new_task().run(create(document_ids=UserList(["d1", "d2"])))
+
+    assert sent[0]["document_ids"] == ["d1", "d2"]
 
 
 # -- clearing --------------------------------------------------------------------------------------------------------
@@ -382,6 +410,7 @@ def test_the_limit_is_waited_for_in_the_triggerer(
         ({"properties": "{}"}, "properties must be a mapping"),
         ({"document_retrieval_strategy": "fast"}, "one of speed, quality, balanced"),
         ({"document_ids": "['a']"}, "render_template_as_native_obj"),
+        ({"document_ids": b"a"}, "document_ids must be a list of texts, not bytes"),
         ({"callback_url": "example.com/?token=s3cret"}, "must be a URL"),
         ({"conversation_name": "x" * 201}, "at most 200"),
         ({"conversation_name": 20261127}, "conversation_name must be text, not int.*quote the template"),
