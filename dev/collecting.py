@@ -94,7 +94,13 @@ def plan(**changes: Any) -> Plan:
 
 
 def collect(
-    box: TavusBox, root: Path | Store, *, retries: int = 1, copies: Copies | None = None, **changes: Any
+    box: TavusBox,
+    root: Path | Store,
+    *,
+    retries: int = 1,
+    copies: Copies | None = None,
+    on_arrival: Callable[[str], None] = lambda _: None,
+    **changes: Any,
 ) -> Certificate:
     """Run one collection to its end, and hold its certificate to its sums."""
     store = root if isinstance(root, Store) else InterruptedStore(root)
@@ -103,7 +109,12 @@ def collect(
     async def run() -> Certificate:
         async with AsyncTavusClient(settings) as client:
             running = CollectionRun(
-                client=client, store=store, copies=copies, plan=plan(**changes), clock=box.clock.now
+                client=client,
+                store=store,
+                copies=copies,
+                plan=plan(**changes),
+                clock=box.clock.now,
+                on_arrival=on_arrival,
             )
             certificate = await running.run()
             assert (running.failure is None) == (not certificate.failed and certificate.list_reading is not None)

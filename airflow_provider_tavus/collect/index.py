@@ -324,11 +324,11 @@ class Index:
         return _entry(found[0]) if found and found[0] else None
 
     def forgotten_since(self, moment: float) -> list[tuple[str, str | None]]:
-        """Return the ids of those that were forgotten lately, and their partitions, as far as they are known."""
+        """Return the ids of those that were forgotten lately, and their dates, as far as they are known."""
         return self._database.execute(
-            "SELECT id, COALESCE(partition, NULLIF(expected, '')) FROM conversations "
+            "SELECT id, COALESCE(NULLIF(partition, ?), NULLIF(expected, '')) FROM conversations "
             "WHERE mine AND state = 'forgotten' AND at >= ?",
-            (moment,),
+            (UNKNOWN_DATE, moment),
         ).fetchall()
 
     def stored_otherwise(self, entry: Entry) -> bool:
@@ -342,13 +342,17 @@ class Index:
 
     def not_stored_as(self, forms: Collection[str]) -> Iterator[tuple[str, list[Entry]]]:
         """Yield what is stored, but not as all of this: partitions, and entries in them that lack the same."""
+        # What was found beside the ledger, as nothing yet, and could not be read again is in doubt: not to be noted.
+        of_these = "mine AND NOT (stored_as = '[]' AND (due = 1 OR outcome IS 'failed'))"
         kinds = self._database.execute(
-            "SELECT DISTINCT partition, stored_as FROM conversations WHERE mine AND stored_as NOTNULL ORDER BY 1, 2"
+            f"SELECT DISTINCT partition, stored_as FROM conversations WHERE {of_these} AND stored_as NOTNULL "  # noqa: S608
+            "ORDER BY 1, 2"
         ).fetchall()
         for partition, stored_as in kinds:
             if not set(forms).issubset(msgspec.json.decode(stored_as)):
                 entries = self._database.execute(
-                    "SELECT entry FROM conversations WHERE mine AND partition = ? AND stored_as = ? ORDER BY id",
+                    f"SELECT entry FROM conversations WHERE {of_these} AND partition = ? AND stored_as = ? "  # noqa: S608
+                    "ORDER BY id",
                     (partition, stored_as),
                 ).fetchall()
                 yield partition, [_entry(entry) for (entry,) in entries]
@@ -367,6 +371,15 @@ class Index:
                 "UPDATE conversations SET due = 1 WHERE id = ? AND state IS NOT 'forgotten'",
                 ((each,) for each in conversation_ids),
             )
+
+    def has_failed(self, conversation_ids: Sequence[str]) -> bool:
+        """Tell whether one of these was to be read or stored and was not."""
+        return any(
+            self._database.execute(
+                "SELECT 1 FROM conversations WHERE id = ? AND (outcome = 'failed' OR due = 1)", (each,)
+            ).fetchone()
+            for each in conversation_ids
+        )
 
     def counts(self) -> Counts:
         """Count what came of everything."""

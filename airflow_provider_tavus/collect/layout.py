@@ -10,6 +10,7 @@ Where things are at a destination.
     events/created=2026-11-24/…
     _ledger/…                                   what is known of each conversation
     _runs/…                                     a certificate for each run
+    _writing/…                                  the dates that a run writes to which has not come to its end
     _untold/…                                   dates whose tables have changed, and nobody was told of it
 
 Names that begin with an underscore are passed over by what reads whole folders of data.
@@ -27,6 +28,7 @@ RAW = "raw"
 RENDERINGS = "renderings"
 LEDGER = "_ledger"
 RUNS = "_runs"
+WRITING = "_writing"
 UNTOLD = "_untold"
 UNKNOWN_DATE = "unknown"
 """The partition of conversations whose date of creation is not told."""

@@ -221,7 +221,9 @@ class Reader:
             self._fail(due.conversation_id, error, type(error).__name__)
             return None
         stored_at = due.entry.partition if due.entry and due.entry.sha256 else None
-        if stored_at == entry.partition and not store_anyway and entry.sha256 == sha256(prepared).hexdigest():
+        # What a run has left that died is stored as nothing: its tables may not have it.
+        as_it_should_be = stored_at == entry.partition and bool(entry.stored_as) and not store_anyway
+        if as_it_should_be and entry.sha256 == sha256(prepared).hexdigest():
             self._settle(due, entry)
             return None
         moved_from = stored_at if stored_at != entry.partition else None

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,11 @@ from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import RUNS
 from airflow_provider_tavus.collect.ledger import Ledger, Sweep
 from airflow_provider_tavus.collect.local_store import LocalStore
+from airflow_provider_tavus.collect.marks import Marks
 from airflow_provider_tavus.collect.page import look_at_page
 from airflow_provider_tavus.collect.plan import Progress
 from airflow_provider_tavus.collect.reader import AllRead, Reader, ToStore
+from airflow_provider_tavus.collect.stock import take_stock
 from airflow_provider_tavus.collect.writer import NotStored, Writer
 from airflow_provider_tavus.collect.writer_process import WriterProcess
 
@@ -90,6 +93,7 @@ class CollectionRun:
         self._run_id = uuid.uuid4().hex[:12]
         self._index = Index(plan.shard, now=self._started_at)
         self._ledger = Ledger(store, run_id=self._run_id, shard=plan.shard, clock=clock)
+        self._marks = Marks(store, plan.shard, run_id=self._run_id, clock=clock)
         self._writer: asyncio.Task[Writer | WriterProcess] | None = None
         self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
         self._crawled: Crawled | None = None
@@ -109,7 +113,11 @@ class CollectionRun:
         self._stored: list[tuple[ToStore, str]] = []
         """What was stored last and is not noted yet, with the hashes of its bytes."""
         self._unfinished: set[str] = set()
+        self._moved_from: dict[str, set[str]] = defaultdict(set)
+        """From which partitions conversations were taken for one that is not finished."""
         self._partitions: set[str] = set()
+        self._in_doubt: list[str] = []
+        """What is stored of them may not be what it should be, until they were read once more."""
 
     @property
     def failure(self) -> Exception | None:
@@ -120,13 +128,16 @@ class CollectionRun:
         """Do it, and return the certificate, which is at the destination as well."""
         try:
             await asyncio.to_thread(self._read_ledger)
+            await asyncio.to_thread(self._look_after_others)
             listing = asyncio.create_task(self._read_list())
             await self._collect(listing)
             await self._make_missing_forms()
-            await self._agree_with_others()
+            agreed = await self._agree_with_others()
             self._index.note_who_is_on_the_list(sweep_was_complete=self._swept())
             await self._save(sweep=self._swept() and self._sweep_is_to_be_noted())
             await asyncio.to_thread(self._ledger.compact, self._index.all_entries)
+            if agreed and not self._index.has_failed(self._in_doubt):
+                await asyncio.to_thread(self._marks.clear)
             certificate = self._certificate()
             await asyncio.to_thread(self._write_certificate, certificate)
             return certificate
@@ -141,6 +152,28 @@ class CollectionRun:
         self._store.discard_unfinished()
         for entries in self._ledger.read_new():
             self._index.know(entries)
+
+    def _look_after_others(self) -> None:
+        """Find what runs that died have stored without the ledger's knowledge, or against it."""
+        for partition in sorted(self._marks.left_by_others()):
+            stock = take_stock(self._store, self._plan.shard, partition, self._index.entry)
+            self._index.know(stock.entries)
+            self._doubt([entry.conversation_id for entry in stock.entries])
+            self._remove(partition, stock.superfluous)
+            # Their tables may be older than the raw objects.
+            self._unfinished.add(partition)
+
+    def _remove(self, partition: str, conversation_ids: list[str]) -> None:
+        writer = self._make_writer(much=False)
+        try:
+            for each in conversation_ids:
+                writer.remove(partition, each)
+        finally:
+            writer.close()
+
+    def _doubt(self, conversation_ids: list[str]) -> None:
+        self._index.call_for(conversation_ids)
+        self._in_doubt += conversation_ids
 
     # Reading the list
 
@@ -215,6 +248,9 @@ class CollectionRun:
     async def _store_raw(self, batch: list[ToStore]) -> None:
         if batch:
             writer = await self._ready_writer()
+            partitions = {each.collected.partition for each in batch}
+            if not self._marks.covers(partitions):
+                await asyncio.to_thread(self._marks.write, partitions)
             storing = asyncio.get_running_loop().run_in_executor(None, writer.take, [each.collected for each in batch])
             try:
                 # The writer need not wait for that.
@@ -230,6 +266,8 @@ class CollectionRun:
         else:
             self._stored.append((each, outcome))
             self._unfinished.add(each.collected.partition)
+            if each.collected.moved_from is not None:
+                self._moved_from[each.collected.partition].add(each.collected.moved_from)
 
     def _settle_stored(self) -> None:
         """Note in the index what was stored last."""
@@ -263,7 +301,8 @@ class CollectionRun:
         if partition in self._unfinished:
             self._settle_stored()
             writer = await self._ready_writer()
-            await asyncio.to_thread(self._on_arrival, partition)
+            for each in sorted({partition, *self._moved_from.pop(partition, ())}):
+                await asyncio.to_thread(self._on_arrival, each)
             self._partitions |= await asyncio.to_thread(writer.finish, partition)
             self._index.partition_is_finished(partition)
             self._unfinished.remove(partition)
@@ -289,9 +328,9 @@ class CollectionRun:
 
     # Others that overlap
 
-    async def _agree_with_others(self) -> None:
+    async def _agree_with_others(self) -> bool:
         """
-        Have the last word, or let others have it.
+        Have the last word, or let others have it; return whether either was to be had.
 
         Two runs that store different bodies of one conversation have read it at different moments, and the older
         body may have been stored last. Both write their segments before they look for the other's, so at least one
@@ -306,10 +345,11 @@ class CollectionRun:
                 self._index.know(entries)
             self._copies.forget(await self._keep_forgotten())
             if not again:
-                return
-            self._index.call_for(again)
+                return True
+            self._doubt(again)
             nothing_new = asyncio.create_task(asyncio.sleep(0))
             await self._collect(nothing_new, store_anyway=True)
+        return False
 
     async def _keep_forgotten(self) -> list[str]:
         """Remove what a run has stored of those that were forgotten while it did; return all that were, lately."""
@@ -318,6 +358,7 @@ class CollectionRun:
             known = [partition] if partition else None
             for each in await asyncio.to_thread(partitions_with, self._store, conversation_id, known):
                 writer = await self._ready_writer()
+                await asyncio.to_thread(self._on_arrival, each)
                 await asyncio.to_thread(writer.remove, each, conversation_id)
                 self._partitions.add(each)
             self._index.settle_unchanged(conversation_id, None, None)

@@ -129,7 +129,8 @@ def test_a_run_that_goes_on_meanwhile_does_not_keep_it(box: TavusBox, tmp_path: 
     whole = InterruptedStore(tmp_path / "whole")
     collect(box, whole)
     # The last two changes are those of the certificate.
-    for at in range(1, whole.changes - 1):
+    # Its mark's end and the certificate come after the last look at others.
+    for at in range(1, whole.changes - 2):
         root = tmp_path / str(at)
 
         def meanwhile(root: Path = root) -> None:
@@ -220,7 +221,8 @@ def test_what_a_run_was_removing_when_it_crashed_is_removed_by_the_next_one(
         return store
 
     changes = run(tmp_path / "whole").changes
-    for crash_at in range(3, changes + 1):
+    # From the first raw object on: what a crash leaves half written is there for a day.
+    for crash_at in range(5, changes + 1):
         root = tmp_path / str(crash_at)
         run(root, crash_at=crash_at)
 

@@ -591,7 +591,7 @@ class TestOverlap:
             box.advance(300)
             collect(box, root)
 
-        # The first change is that of the raw object: it has been read, and is not yet stored.
+        # The first change is that of the run's mark: it has been read, and is not yet stored.
         collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=1))
 
         assert "recording_ready" in json.dumps(collecting.raw(root)[which])

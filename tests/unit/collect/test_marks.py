@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_tavus.collect.layout import Shard
+from airflow_provider_tavus.collect.local_store import LocalStore
+from airflow_provider_tavus.collect.marks import RENEWED_AFTER, Marks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [1_800_000_000.0]
+
+
+@pytest.fixture
+def marks(tmp_path: Path, now: list[float]) -> Callable[..., Marks]:
+    def make(run_id: str, shard: Shard | None = None) -> Marks:
+        return Marks(LocalStore(tmp_path), shard or Shard(), run_id=run_id, clock=lambda: now[0])
+
+    return make
+
+
+def test_a_mark_tells_others_of_all_partitions_that_were_written_to(marks: Callable[..., Marks]) -> None:
+    one = marks("one")
+    one.write(["2026-11-24"])
+    one.write(["2026-11-25", "unknown"])
+
+    assert marks("two").left_by_others() == {"2026-11-24", "2026-11-25", "unknown"}
+    assert not one.left_by_others(), "it is its own"
+
+
+def test_a_mark_is_for_runs_of_the_same_shard(marks: Callable[..., Marks]) -> None:
+    marks("one", Shard(1, 3)).write(["2026-11-24"])
+
+    assert marks("two", Shard(1, 3)).left_by_others() == {"2026-11-24"}
+    assert not marks("three", Shard(2, 3)).left_by_others()
+
+
+def test_a_mark_is_written_again_for_another_partition_and_after_a_while(
+    marks: Callable[..., Marks], now: list[float]
+) -> None:
+    one = marks("one")
+    assert not one.covers({"2026-11-24"})
+    one.write({"2026-11-24"})
+    assert one.covers({"2026-11-24"})
+    assert not one.covers({"2026-11-24", "2026-11-25"})
+
+    now[0] += RENEWED_AFTER
+    assert not one.covers({"2026-11-24"})
+
+
+def test_who_clears_removes_its_own_mark_and_those_it_has_found(marks: Callable[..., Marks]) -> None:
+    marks("one").write(["2026-11-24"])
+    two = marks("two")
+    two.left_by_others()
+    two.write(["2026-11-25"])
+    marks("later").write(["2026-11-26"])
+
+    two.clear()
+
+    assert marks("three").left_by_others() == {"2026-11-26"}
+
+
+def test_a_mark_that_was_written_again_stays_as_its_run_is_not_dead(marks: Callable[..., Marks]) -> None:
+    one, two = marks("one"), marks("two")
+    one.write(["2026-11-24"])
+    two.left_by_others()
+    one.write(["2026-11-25"])
+
+    two.clear()
+
+    assert marks("three").left_by_others() == {"2026-11-24", "2026-11-25"}
+
+
+@pytest.mark.parametrize("content", ["", "no JSON", "[["])
+def test_what_is_no_mark_is_let_be(content: str, marks: Callable[..., Marks], tmp_path: Path) -> None:
+    marks("one").write(["2026-11-24"])
+    foreign = tmp_path / "_writing" / "00000-foreign"
+    foreign.write_text(content)
+    two = marks("two")
+
+    assert two.left_by_others() == {"2026-11-24"}
+    two.clear()
+
+    assert [each.name for each in foreign.parent.iterdir()] == [foreign.name]
