@@ -140,14 +140,26 @@ class Collections(RuleBasedStateMachine):
         if retry:
             self._collect(sweep=sweep)
 
-    @rule(at=st.integers(1, 40), seconds=st.sampled_from([0.0, 30.0, 150.0, HOUR]), sweep=st.booleans())
-    def a_run_with_another_one_in_the_middle_of_it(self, at: int, seconds: float, sweep: bool) -> None:
+    @rule(
+        at=st.integers(1, 40),
+        seconds=st.sampled_from([0.0, 30.0, 150.0, HOUR]),
+        sweep=st.booleans(),
+        fault=st.booleans(),
+        dies_after=st.none() | st.integers(1, 30),
+    )
+    def a_run_with_another_one_in_the_middle_of_it(
+        self, at: int, seconds: float, sweep: bool, fault: bool, dies_after: int | None
+    ) -> None:
         def meanwhile() -> None:
             self.box.advance(seconds)
             self.box.add(Script.finished(), created_at=self.box.clock.now() - 100.0)
             self._collect(sweep=sweep, shard=at % self.shards)
+            if fault:
+                self.box.trouble(status=500, route="get", times=1)
 
-        self._collect(sweep=True, meanwhile=meanwhile, meanwhile_at=at)
+        crash_at = None if dies_after is None else at + dies_after
+        with suppress(collecting.Crash):
+            self._collect(sweep=True, meanwhile=meanwhile, meanwhile_at=at, crash_at=crash_at)
 
     @rule(days=st.integers(2, 4), crash_at=st.none() | st.integers(1, 60))
     def a_back_fill_of_some_days(self, days: int, crash_at: int | None) -> None:
@@ -165,6 +177,16 @@ class Collections(RuleBasedStateMachine):
             self._forget(which, crash_at=crash_at)
         self._forget(which)
         self.forgotten.add(which)
+
+    @rule(which=conversations, at=st.integers(1, 40), dies_after=st.none() | st.integers(1, 30))
+    def one_is_forgotten_beside_a_run(self, which: str, at: int, dies_after: int | None) -> None:
+        def meanwhile() -> None:
+            self._forget(which)
+            self.forgotten.add(which)
+
+        crash_at = None if dies_after is None else at + dies_after
+        with suppress(collecting.Crash):
+            self._collect(sweep=True, meanwhile=meanwhile, meanwhile_at=at, crash_at=crash_at)
 
     def _forget(self, which: str, *, root: Path | None = None, **interrupted: Any) -> None:
         store = collecting.InterruptedStore(root or self.root, **interrupted)

@@ -139,8 +139,7 @@ def test_an_answer_that_is_lost_after_the_request_had_to_be_repeated_makes_no_se
     manual_box.trouble(route="create", status=429, retry_after=0, times=refusals)
     manual_box.trouble("lost_answer", route="create")
     manual_box.account.list_view = ListView(lag=45)
-    # As long as each wish to be left alone may last.
-    manual_box.each_request_takes(60, "create")
+    manual_box.each_request_takes(30, "create")
 
     result = new_task().run(create())
 
