@@ -343,7 +343,7 @@ class Index:
     def not_stored_as(self, forms: Collection[str]) -> Iterator[tuple[str, list[Entry]]]:
         """Yield what is stored, but not as all of this: partitions, and entries in them that lack the same."""
         # What was found beside the ledger, as nothing yet, and could not be read again is in doubt: not to be noted.
-        of_these = "mine AND NOT (stored_as = '[]' AND (due = 1 OR outcome IS 'failed'))"
+        of_these = "mine AND NOT (stored_as = '[]' AND due AND COALESCE(outcome, 'failed') = 'failed')"
         kinds = self._database.execute(
             f"SELECT DISTINCT partition, stored_as FROM conversations WHERE {of_these} AND stored_as NOTNULL "  # noqa: S608
             "ORDER BY 1, 2"
@@ -368,7 +368,7 @@ class Index:
         """Mark conversations that are to be read once more, but for those that were forgotten since."""
         with self._transaction():
             self._database.executemany(
-                "UPDATE conversations SET due = 1 WHERE id = ? AND state IS NOT 'forgotten'",
+                "UPDATE conversations SET due = 1, outcome = NULL WHERE id = ? AND state IS NOT 'forgotten'",
                 ((each,) for each in conversation_ids),
             )
 
@@ -376,7 +376,8 @@ class Index:
         """Tell whether one of these was to be read or stored and was not."""
         return any(
             self._database.execute(
-                "SELECT 1 FROM conversations WHERE id = ? AND (outcome = 'failed' OR due = 1)", (each,)
+                "SELECT 1 FROM conversations WHERE id = ? AND (outcome = 'failed' OR (due AND outcome IS NULL))",
+                (each,),
             ).fetchone()
             for each in conversation_ids
         )
