@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter, deque
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,8 +15,6 @@ from airflow_provider_tavus.api.errors import (
     AuthenticationError,
     ConfigurationError,
     InvalidArgumentError,
-    OutOfCreditsError,
-    PermissionDeniedError,
     TavusError,
     UnknownConversationError,
 )
@@ -30,6 +29,7 @@ from airflow_provider_tavus.collect.outcome import (
     is_poorer,
     may_be_poorer,
 )
+from airflow_provider_tavus.collect.page import look_at_page
 from airflow_provider_tavus.collect.writer import Collected
 from airflow_provider_tavus.conversations.privacy import RedactionError
 
@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.plan import Plan
 
 TAKEN_AT_A_TIME = 500
-NOBODY_GETS_THROUGH = (AuthenticationError, ConfigurationError, OutOfCreditsError, PermissionDeniedError)
+NOBODY_GETS_THROUGH = (AuthenticationError, ConfigurationError)
 """Errors that every other request would meet as well."""
 FAULTS_IN_A_ROW = 64
-"""After so many, a service is down, and asking on would only be more load on it."""
+"""After so many, a service may be down, and asking on would only be more load on it; or these alone are ill."""
+FAULTS_UNTIL_FEWER_ARE_READ = 256
+"""In a row: after each so many, half as many of those that follow are read, until one can be."""
 
 
 class UnusableConversationError(Exception):
@@ -103,12 +105,13 @@ class Reader:
         self._taken: deque[Due] = deque()
         self._in_flight: Counter[str] = Counter()
         self._partition: str | None = None
-        self._faults_in_a_row = 0
+        self._faults_in_a_row = self._faults_when_asked = 0
+        self._asking = asyncio.Lock()
         self._gives_up = False
         self.done = 0
         """How many were read."""
         self.first_failure: Exception | None = None
-        """What kept the first of them from being read or stored."""
+        """What kept the first of them from being read or stored; where reading was given up, why it was."""
 
     @property
     def under_way(self) -> int:
@@ -153,6 +156,8 @@ class Reader:
                 self._taken.extend(self._index.take_due(TAKEN_AT_A_TIME))
             if self._taken:
                 due = self._taken.popleft()
+                if self._passes_over():
+                    continue
                 self._in_flight[due.partition] += 1
                 before, self._partition = self._partition, due.partition
                 if before is not None:
@@ -162,6 +167,12 @@ class Reader:
                 return None
             await asyncio.wait([listing])
         return None
+
+    def _passes_over(self) -> bool:
+        # Where the list can be read but no conversation, not each of very many is asked for. By chance, so that what
+        # is new has its turn where all that is old is ill.
+        one_in = 2 ** (self._faults_in_a_row // FAULTS_UNTIL_FEWER_ARE_READ)
+        return random.randrange(one_in) > 0  # noqa: S311 - spreads load, guards nothing
 
     async def _perhaps_all_read(self, partition: str) -> None:
         # They come in the order of their partitions, so one that others follow is over.
@@ -179,15 +190,38 @@ class Reader:
             self._settle(due, entry_of_what_is_gone(due, DELETED, now=self._clock()))
         except TavusError as error:
             self._fail(due.conversation_id, error, type(error).__name__)
-            self._faults_in_a_row += 1
-            self._gives_up |= isinstance(error, NOBODY_GETS_THROUGH) or self._faults_in_a_row >= FAULTS_IN_A_ROW
+            await self._perhaps_give_up(error)
         else:
-            self._faults_in_a_row = 0
+            self._faults_in_a_row = self._faults_when_asked = 0
             try:
                 return await self._make_of(conversation, due, body, store_anyway=store_anyway)
             except (ValueError, OverflowError) as fault:
                 self.could_not_be_stored(due.conversation_id, type(fault).__name__)
         return None
+
+    async def _perhaps_give_up(self, error: TavusError) -> None:
+        self._faults_in_a_row += 1
+        if isinstance(error, NOBODY_GETS_THROUGH):
+            self._give_up(error)
+        elif self._is_in_doubt():
+            # Others that are in doubt, too, wait for the answer instead of asking on.
+            async with self._asking:
+                if self._is_in_doubt():
+                    await self._give_up_if_nobody_gets_through()
+
+    def _is_in_doubt(self) -> bool:
+        return not self._gives_up and self._faults_in_a_row - self._faults_when_asked >= FAULTS_IN_A_ROW
+
+    async def _give_up_if_nobody_gets_through(self) -> None:
+        try:
+            await self._client.send(look_at_page(1, limit=1))
+        except TavusError as error:
+            self._give_up(error)
+        self._faults_when_asked = self._faults_in_a_row
+
+    def _give_up(self, error: TavusError) -> None:
+        self._gives_up = True
+        self.first_failure = error
 
     async def _make_of(
         self, conversation: Conversation, due: Due, body: bytes, *, store_anyway: bool

@@ -34,7 +34,7 @@ RENDERINGS = ("vtt", "srt", "md", "txt")
 
 
 class CollectionFailedError(Exception):
-    """Some conversations could not be collected; everything else was, and the next run tries again."""
+    """Some conversations could not be collected; the next run tries again."""
 
 
 class CollectConversationsOperator(BaseOperator):
@@ -48,7 +48,8 @@ class CollectConversationsOperator(BaseOperator):
 
     The result is the run's certificate: how many conversations have ended, were collected, were there already, are
     pending, impossible or failed, and why; it is an object under ``_runs/`` of the destination as well. The task
-    fails if something failed, after everything else was stored. XCom and logs hold no word of a transcript.
+    fails if something failed, after everything that could be had was stored. XCom and logs hold no word of a
+    transcript.
 
     :param destination: an Airflow object storage path or its text, such as ``s3://aws_default@lake/tavus`` or
         ``file:///data/tavus`` (templated).
@@ -236,14 +237,23 @@ class CollectConversationsOperator(BaseOperator):
         arrivals.told(partitions)
 
     def _fail(self, certificate: Certificate, failure: Exception) -> None:
-        from airflow_provider_tavus.api.errors import TavusError
+        from airflow_provider_tavus.api.errors import AuthenticationError, TavusError
 
-        if isinstance(failure, TavusError) and not failure.transient:
+        # What is told of one conversation says nothing of the others, unless the key is refused.
+        of_one = getattr(failure, "conversation_id", None) is not None and not isinstance(failure, AuthenticationError)
+        if isinstance(failure, TavusError) and not failure.transient and not of_one:
             raise failure
-        raise CollectionFailedError(
-            f"{sum(certificate.failed.values())} conversations could not be collected, or the list could not be read; "
-            f"everything else was stored. The first failure: {failure}"
-        ) from failure
+        raise CollectionFailedError(f"{_what_is_missing(certificate)} The first failure: {failure}") from failure
+
+
+def _what_is_missing(certificate: Certificate) -> str:
+    not_read = certificate.failed.get("not_read", 0)
+    told = [f"{sum(certificate.failed.values()) - not_read} conversations could not be collected."]
+    if not_read:
+        told.append(f"{not_read} more were not read, because so many before them could not be.")
+    if certificate.list_reading is None:
+        told.append("The list was not read to its end, so there may be others.")
+    return " ".join([*told, "What else could be read was stored; the next run tries again."])
 
 
 def _checked_shard(shard: Any) -> Shard:

@@ -401,10 +401,59 @@ class TestFailures:
         assert collect(box, root).collected == 80
 
     def test_a_service_that_is_down_is_not_asked_for_each_of_many(self, box: TavusBox, root: Path) -> None:
-        add(box, 300)
+        add(box, 290)
         box.trouble(status=500, route="get")
-        collect(box, root, retries=0)
+        box.trouble(status=500, route="list", after=6)
+        certificate = collect(box, root, retries=0)
         assert box.count("get") < 64 + 32
+        assert box.count("list") == 6 + 1, "one reader asks on behalf of all"
+        assert sum(certificate.failed.values()) == 290
+
+    @pytest.mark.parametrize("status", [402, 403, 500])
+    def test_many_that_cannot_be_read_do_not_keep_those_after_them_from_being_read(
+        self, box: TavusBox, root: Path, status: int
+    ) -> None:
+        bad, good = add(box, 70, ago=9 * DAY), add(box, 20)
+        for each in bad:
+            box.trouble(status=status, route="get", conversation_id=each)
+
+        certificate = collect(box, root, retries=0)
+
+        assert (certificate.collected, certificate.complete) == (20, False)
+        assert sum(certificate.failed.values()) == len(bad)
+        assert collecting.raw(root).keys() == set(good)
+        assert len([each for each in box.requests_of("list") if each.query["limit"] == "1"]) == 1
+
+    @pytest.fixture
+    def soon_passed_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reader, "FAULTS_IN_A_ROW", 4)
+        monkeypatch.setattr(reader, "FAULTS_UNTIL_FEWER_ARE_READ", 4)
+
+    @pytest.mark.usefixtures("soon_passed_over")
+    def test_where_the_list_can_be_read_but_no_conversation_not_each_of_many_is_asked_for(
+        self, box: TavusBox, root: Path
+    ) -> None:
+        add(box, 290)
+        box.trouble(status=500, route="get")
+
+        certificate = collect(box, root, retries=0, requests_in_flight=2)
+
+        # As a rule half a dozen times four.
+        assert box.count("get") < 100
+        assert certificate.failed["not_read"] == 290 - box.count("get")
+
+    @pytest.mark.usefixtures("soon_passed_over")
+    def test_what_is_new_has_its_turn_even_where_very_many_before_it_cannot_be_read(
+        self, box: TavusBox, root: Path
+    ) -> None:
+        for each in add(box, 40, ago=9 * DAY):
+            box.trouble(status=500, route="get", conversation_id=each)
+        newest = add(box, 10)[0]
+
+        for _ in range(30):
+            collect(box, root, retries=0, requests_in_flight=1)
+
+        assert newest in collecting.raw(root)
 
     def test_an_id_that_cannot_be_asked_for_costs_no_other(self, box: TavusBox, root: Path) -> None:
         add(box, 3)

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     ObjectStoragePath,
 )
 
+from airflow_provider_tavus.collect import reader
 from airflow_provider_tavus.collect.run import CollectionRun
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator, CollectionFailedError
 from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
@@ -173,6 +174,51 @@ def test_what_failed_fails_the_task_after_everything_else_was_stored(
     assert (certificate["collected"], certificate["failed"]) == (4, {"ServerError": 1})
     box.stop_troubles()
     assert collect()["collected"] == 1
+
+
+def test_one_that_tavus_refuses_to_show_does_not_keep_airflow_from_trying_again(
+    collect: Callable[..., dict[str, Any]], ids: list[str], box: TavusBox, context: dict[str, Any]
+) -> None:
+    box.trouble(status=403, route="get", conversation_id=ids[2])
+
+    with pytest.raises(CollectionFailedError, match=r"1 conversations could not be collected\. What else could be"):
+        collect()
+
+    assert context["ti"].xcoms["return_value"]["collected"] == 4
+
+
+def test_a_list_that_tavus_refuses_to_show_is_not_asked_for_again(
+    collect: Callable[..., dict[str, Any]], ids: list[str], box: TavusBox
+) -> None:
+    box.trouble(status=403)
+    with pytest.raises(AirflowFailException, match="403"):
+        collect()
+
+
+def test_the_error_tells_what_was_not_read(
+    collect: Callable[..., dict[str, Any]], box: TavusBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "FAULTS_IN_A_ROW", 2)
+    for number in range(9):
+        box.add(Script.finished(), created_at=time.time() - 7200 - number)
+    box.trouble(status=429, retry_after=300, route="get")
+    box.trouble(status=429, retry_after=300, route="list", after=1)
+
+    with pytest.raises(CollectionFailedError) as failure:
+        collect(requests_in_flight=1)
+
+    assert str(failure.value).startswith(
+        "2 conversations could not be collected. 7 more were not read, because so many before them could not be. "
+        "What else could be read was stored; the next run tries again. The first failure: "
+    )
+
+
+def test_the_error_tells_that_the_list_was_not_read_to_its_end(
+    collect: Callable[..., dict[str, Any]], ids: list[str], box: TavusBox
+) -> None:
+    box.trouble(status=429, retry_after=300, route="list")
+    with pytest.raises(CollectionFailedError, match="The list was not read to its end, so there may be others"):
+        collect()
 
 
 def test_a_refused_key_is_not_retried_by_airflow(
