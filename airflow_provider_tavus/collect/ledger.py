@@ -150,7 +150,8 @@ class Ledger:
         except (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError) as fault:
             raise UnreadableLedgerError(
                 f"The ledger's object {LEDGER}/{name} cannot be read ({type(fault).__name__}). Restore it from a "
-                "backup; or delete it, and what it tells of will be collected again."
+                "backup; or delete it, and what it tells of will be collected again. Conversations that were forgotten "
+                "come back then, too, and have to be forgotten once more."
             ) from None
 
     def _read_header(self, header: Any) -> None:

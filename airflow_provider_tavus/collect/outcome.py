@@ -103,20 +103,17 @@ def entry_of_what_is_gone(due: Due, reason: str, *, now: float) -> Entry:
     )
 
 
-def may_be_poorer(entry: Entry, body: bytes, known: Entry) -> bool:
+def may_be_poorer(entry: Entry, body: bytes, known: Entry | None) -> bool:
     """
     Tell whether less may have been read than is stored, as far as that can be told without what is stored.
 
     :param entry: what the ledger is to say after this look.
     :param body: what was read.
-    :param known: what the ledger says so far.
+    :param known: what the ledger says of what is stored; None if it knows of nothing that is.
     """
-    if not known.sha256:
-        return False
-    may_have_a_transcript = TRANSCRIPTION_READY not in known.missing
-    return not set(entry.missing) <= set(known.missing) or (
-        may_have_a_transcript and not _BEGINS_A_TRANSCRIPT.search(body)
-    )
+    missing = known.missing if known else ()
+    may_have_a_transcript = TRANSCRIPTION_READY not in missing
+    return not set(entry.missing) <= set(missing) or (may_have_a_transcript and not _BEGINS_A_TRANSCRIPT.search(body))
 
 
 _BEGINS_A_TRANSCRIPT = re.compile(rb'"transcript"\s*:\s*\[\s*[^\]\s]')

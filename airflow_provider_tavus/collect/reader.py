@@ -226,26 +226,50 @@ class Reader:
     async def _make_of(
         self, conversation: Conversation, due: Due, body: bytes, *, store_anyway: bool
     ) -> ToStore | None:
-        known, wanted = due.entry, self._plan.wanted
+        wanted = self._plan.wanted
         entry = entry_of(conversation, due, wanted, now=self._clock())
-        if known and may_be_poorer(entry, body, known) and await self._is_poorer(body, known):
-            entry = entry_of_what_stays(entry, known, wanted)
-        elif entry.state not in {"active", "pending"}:
+        over = entry.state not in {"active", "pending"}
+        known = due.entry if due.entry and due.entry.sha256 else None
+        if (known or over) and may_be_poorer(entry, body, known):
+            stored = await self._stored_if_richer(body, (known or entry).partition, due.conversation_id)
+            if stored and known:
+                self._settle(due, entry_of_what_stays(entry, known, wanted))
+                return None
+            if stored:
+                return self._store_again(stored, due, entry)
+        if over:
             return self._to_store(due, entry, body, store_anyway=store_anyway)
         self._settle(due, entry)
         return None
 
-    async def _is_poorer(self, body: bytes, known: Entry) -> bool:
-        """Tell whether less was read than is stored: Tavus may have deleted the rest, or have a fault."""
+    async def _stored_if_richer(self, body: bytes, partition: str | None, conversation_id: str) -> bytes | None:
+        """Return what is stored if less than that was read: Tavus may have deleted the rest, or have a fault."""
         from airflow_provider_tavus.api.models import Conversation
 
-        name = raw_object(known.partition or UNKNOWN_DATE, known.conversation_id)
+        name = raw_object(partition or UNKNOWN_DATE, conversation_id)
         try:
-            stored = Conversation.from_json(read_json(await asyncio.to_thread(self._read_object, name)))
-            return is_poorer(Conversation.from_json(read_json(body)), stored, self._plan.wanted)
+            stored = await asyncio.to_thread(self._read_object, name)
+            read, there = (Conversation.from_json(read_json(each)) for each in (body, stored))
         except (FileNotFoundError, ValueError):
             # Nothing can be lost by storing what was read.
-            return False
+            return None
+        return stored if is_poorer(read, there, self._plan.wanted) else None
+
+    def _store_again(self, stored: bytes, due: Due, entry: Entry) -> ToStore:
+        """
+        Let what is stored be stored once more, as the ledger does not know of it.
+
+        A segment was lost, or the run that stored it has crashed, perhaps before its tables were made.
+        """
+        from airflow_provider_tavus.api.models import Conversation
+
+        assert entry.partition is not None
+        known = entry_of(Conversation.from_json(read_json(stored)), due, self._plan.wanted, now=entry.at)
+        # Whoever stored it had seen that it was over.
+        since = known.since if known.ended_at is None else known.ended_at
+        known = replace(known, since=since, partition=entry.partition)
+        stays = entry_of_what_stays(entry, known, self._plan.wanted)
+        return ToStore(Collected(due.conversation_id, entry.partition, stored, None), stays)
 
     def _to_store(self, due: Due, entry: Entry, body: bytes, *, store_anyway: bool) -> ToStore | None:
         assert entry.partition is not None

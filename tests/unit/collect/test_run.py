@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import threading
 from contextlib import suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import collecting
@@ -321,6 +323,66 @@ class TestPoorerReads:
         assert sum(collect(box, root).impossible.values()) == 1
         assert collecting.raw(root)[which] == body | {"events": None}
 
+    @pytest.fixture(params=["the run that stored it was killed", "the ledger was lost"])
+    def unknown(self, request: pytest.FixtureRequest, box: TavusBox, root: Path) -> str:
+        """One that is stored, and of which the ledger says nothing."""
+        which = box.add(Script.finished(), created_at=box.clock.now() - DAY)
+        if "killed" in request.param:
+            with pytest.raises(Crash):
+                # The first change is that of the raw object.
+                collect(box, InterruptedStore(root, crash_at=3))
+        else:
+            collect(box, root)
+            shutil.rmtree(root / "_ledger")
+        assert which in collecting.raw(root)
+        return which
+
+    @pytest.mark.parametrize("poorer", [{"events": None}, {"events": []}, "no turns"], ids=str)
+    def test_what_is_stored_stays_where_the_ledger_does_not_know_of_it(
+        self, box: TavusBox, root: Path, unknown: str, poorer: dict[str, Any] | str
+    ) -> None:
+        stored = collecting.raw(root)[unknown]
+        _send_less(box, unknown, poorer)
+        box.advance(SETTLE)
+
+        certificate = collect(box, root)
+
+        assert collecting.raw(root) == {unknown: stored}
+        collecting.tables_are_those_of_the_raw_objects(root)
+        assert (certificate.collected, certificate.states, certificate.complete) == (1, {"collected": 1}, True)
+        (file,) = root.glob("raw/*/*.json")
+        told = entries(root)[unknown]
+        assert told["sha256"] == sha256(file.read_bytes()).hexdigest()
+        assert file.parent.name == f"created={told['partition']}"
+        assert (told["stored_as"], "missing" in told) == (["jsonl"], False)
+
+    def test_it_is_then_read_once_more_too(self, box: TavusBox, root: Path, unknown: str) -> None:
+        body = json.loads(_as_received(box, unknown))
+        _send_less(box, unknown, {"events": []})
+        reads = []
+        for _ in range(5):
+            box.forget_requests()
+            collect(box, root)
+            reads.append(box.count("get"))
+            box.advance(SETTLE / 2)
+        assert reads == [1, 0, 1, 0, 0]
+        assert collecting.raw(root)[unknown] == body
+
+    def test_only_one_that_may_be_poorer_is_compared_with_what_is_stored(self, box: TavusBox, root: Path) -> None:
+        class Noticed(LocalStore):
+            def read(self, name: str) -> bytes:
+                asked.append(name)
+                return super().read(name)
+
+        asked: list[str] = []
+        add(box, 20)
+        add(box, 1, Script.active())
+        (nobody,) = add(box, 1, Script.nobody_joined())
+        box.add(Script.finished(seconds=60, transcript_delay=300), created_at=NOW - 100)
+
+        assert collect(box, Noticed(root)).pending == 1
+        assert [name for name in asked if name.startswith("raw/") and nobody not in name] == []
+
 
 def _send_less(box: TavusBox, which: str, less: dict[str, Any] | str) -> None:
     body = json.loads(_as_received(box, which))
@@ -562,7 +624,7 @@ class TestFailures:
         segment.write_bytes(segment.read_bytes()[:-20])
         before = collecting.objects(root, of_runs=True)
 
-        with pytest.raises(UnreadableLedgerError, match=segment.name):
+        with pytest.raises(UnreadableLedgerError, match=f"{segment.name}.* that were forgotten come back"):
             collect(box, root)
         assert collecting.objects(root, of_runs=True) == before
 
