@@ -56,15 +56,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         """Return the entry as an object of a ledger segment: times in ISO 8601, nothing that is not known."""
         plain: dict[str, Any] = {"conversation_id": self.conversation_id, "state": self.state, "at": as_time(self.at)}
         told = {
-            "since": self.since and as_time(self.since),
+            "since": _time(self.since),
             "reason": self.reason,
             "missing": list(self.missing),
             "partition": self.partition,
             "sha256": self.sha256,
             "stored_as": list(self.stored_as),
-            "ended_at": self.ended_at and as_time(self.ended_at),
-            "updated_at": self.updated_at and as_time(self.updated_at),
-            "look_again_at": self.look_again_at and as_time(self.look_again_at),
+            "ended_at": _time(self.ended_at),
+            "updated_at": _time(self.updated_at),
+            "look_again_at": _time(self.look_again_at),
         }
         plain |= {name: value for name, value in told.items() if value}
         return plain if self.listed else plain | {"listed": False}
@@ -90,6 +90,10 @@ def as_time(epoch_seconds: float) -> str:
     """Return a moment as ISO 8601 in UTC."""
     # As iso() does, which is asked for less often and takes None as well.
     return str(msgspec.to_builtins(utc(epoch_seconds)))
+
+
+def _time(epoch_seconds: float | None) -> str | None:
+    return None if epoch_seconds is None else as_time(epoch_seconds)
 
 
 def as_epoch(time: str) -> float:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_tavus.collect.entry import as_epoch, as_time
+from airflow_provider_tavus.collect.entry import TIMES, Entry, as_epoch, as_time
 from airflow_provider_tavus.conversations.times import iso
 
 
@@ -31,3 +31,10 @@ def test_a_time_is_spelt_as_everywhere_else_and_can_be_read(epoch_seconds: float
 
     assert as_time(epoch_seconds) == iso(moment) == moment.isoformat().replace("+00:00", "Z")
     assert as_epoch(as_time(epoch_seconds)) == moment.timestamp()
+
+
+@pytest.mark.parametrize("moment", [0.0, -62135596800.0, 1790000000.125])
+def test_an_entry_that_was_written_and_read_is_the_same_whatever_its_times(moment: float) -> None:
+    entry = Entry(conversation_id="c1", state="collected", **dict.fromkeys(TIMES, moment))  # type: ignore[arg-type]
+
+    assert Entry.from_json(entry.as_json()) == entry
