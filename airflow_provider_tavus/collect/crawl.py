@@ -3,8 +3,9 @@ Reads the list to its end, although its order is undocumented, its pages are cap
 
 A page is cut out of a list that moves: what was deleted in front of it pulls an unread row onto a page that was
 read already. So a list of several pages is read until a second reading shows all that the one before it did, nothing
-new, and as many conversations as ``total_count`` says. That is a sweep. Between sweeps, and only where a sweep has seen
-rows in the order of their creation, a run reads from the newest row on and stops where nothing is new.
+new, and as many conversations as ``total_count`` says. That is a sweep. Where ``total_count`` may tell of less than
+there is, it goes on to an empty page. Between sweeps, and only where a sweep has seen rows in the order of their
+creation, a run reads from the newest row on and stops where nothing is new.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Order = Literal["newest_first", "oldest_first", "unknown"]
 
+ROWS_ASKED_FOR = 100
+"""On a page: what the vendor's own client asks for; Tavus may send fewer."""
 PAGES_IN_FLIGHT = 8
 ROWS_THAT_SHOW_AN_ORDER = 50
 """Fewer than these can look sorted by chance."""
@@ -72,6 +75,7 @@ class Crawl:
         self._readings = 0
         self._pages = 0
         self._total_count: int | None = None
+        self._rows_before_an_empty_page: int | None = None
         self.read_once = asyncio.Event()
         """Set when the list was gone through once; what shows later is little."""
 
@@ -84,7 +88,7 @@ class Crawl:
             async for page in self._pages_in_order():
                 reading.order.show(self._take_in(page, reading))
             self.read_once.set()
-            order = reading.order.learned
+            order = self._order_to_rely_on(reading)
             fruitless = 0 if reading.fresh else fruitless + 1
             complete = self._is_complete(reading, fruitless)
         return self._crawled(full=True, complete=complete, order=order)
@@ -103,12 +107,16 @@ class Crawl:
             reading.order.show(reversed(rows) if order == "oldest_first" else rows)
             if not reading.order.descends:
                 return None
-            if not reading.news_on_last_page and all((row.created_at or 0.0) < created_before for row in rows):
+            is_old = all((row.created_at or 0.0) < created_before for row in rows)
+            if not reading.news_on_last_page and (is_old or self._shows_all_that_is_known(reading)):
                 break
         if self._total_count is None or self._index.should_be_listed() < self._total_count:
             # The list holds something that was never seen.
             return None
         return self._crawled(full=False, complete=True, order=order)
+
+    def _shows_all_that_is_known(self, reading: _Reading) -> bool:
+        return self._total_count is not None and reading.rows >= self._total_count >= self._index.should_be_listed()
 
     def _begin(self) -> _Reading:
         self._readings += 1
@@ -120,13 +128,23 @@ class Crawl:
     def _take_in(self, page: Page, reading: _Reading) -> list[Row]:
         rows = page.rows
         noted = self._index.note(rows, reading.number)
-        reading.pages += 1
+        reading.rows += page.row_count
         reading.nameless += page.row_count - len(rows)
         reading.news_on_last_page = noted.news > 0
         reading.fresh |= any((row.created_at or 0.0) < self._started_at for row in noted.fresh)
-        if page.total_count is not None:
-            reading.totals.append(page.total_count)
+        # An empty page after all that total_count has told of is no part of the list.
+        if page.row_count or page.total_count is None or not reading.pages:
+            reading.pages += 1
+            if page.total_count is not None:
+                reading.totals.append(page.total_count)
         return rows
+
+    def _order_to_rely_on(self, reading: _Reading) -> Order:
+        learned = reading.order.learned
+        # Where the newest come last, total_count has to tell where they are.
+        if learned == "oldest_first" and self._index.seen_in(reading.number) > max(reading.totals, default=0):
+            return "unknown"
+        return learned
 
     def _is_complete(self, reading: _Reading, fruitless: int) -> bool:
         # One page is cut at one moment: nothing can shift.
@@ -151,47 +169,64 @@ class Crawl:
     async def _read(self, number: int) -> Page:
         self._pages += 1
         page = await self._ask(number)
-        if page.total_count is not None:
+        if page.total_count is not None and (page.row_count or number == 1):
             self._total_count = page.total_count
         return page
 
     async def _pages_in_order(self) -> AsyncGenerator[Page]:
-        page = await self._read(1)
-        yield page
-        rows, number = page.row_count, _last_page(page)
-        async for page in self._several(range(2, number + 1)):
+        first = before = page = await self._read(1)
+        yield first
+        rows, number = first.row_count, _last_page(first)
+        async for following in self._several(range(2, number + 1)):
+            before, page = page, following
             rows += page.row_count
             yield page
-        # What was added meanwhile, or what there is where no total_count is told.
-        before: Page | None = None
-        while self._goes_on(page, before, rows):
+        async for following in self._pages_after(page, before, first, number=number, rows=rows):
+            yield following
+
+    async def _pages_from_the_newest(self, order: Order) -> AsyncGenerator[Page]:
+        first = await self._read(1)
+        if order == "oldest_first":
+            for number in range(_last_page(first), 1, -1):
+                yield await self._read(number)
+        yield first
+        if order == "newest_first":
+            async for page in self._pages_after(first, first, first, number=1, rows=first.row_count):
+                yield page
+
+    async def _pages_after(
+        self, page: Page, before: Page, first: Page, *, number: int, rows: int
+    ) -> AsyncGenerator[Page]:
+        """
+        Read on to the list's end: what was added meanwhile, and what ``total_count`` does not tell of.
+
+        :param page: the last one that was read; the one before it may be itself, as the first may.
+        :param number: its number.
+        :param rows: how many rows there were up to its end.
+        """
+        while not self._is_last(page, before, first, rows):
             number += 1
             before, page = page, await self._read(number)
             rows += page.row_count
             yield page
+        if not page.row_count:
+            self._rows_before_an_empty_page = rows
 
-    async def _pages_from_the_newest(self, order: Order) -> AsyncGenerator[Page]:
-        page = await self._read(1)
-        if order == "oldest_first":
-            for number in range(_last_page(page), 1, -1):
-                yield await self._read(number)
-        yield page
-        if order == "newest_first":
-            before, rows, number = None, page.row_count, 1
-            while self._goes_on(page, before, rows):
-                number += 1
-                before, page = page, await self._read(number)
-                rows += page.row_count
-                yield page
-
-    def _goes_on(self, page: Page, before: Page | None, rows: int) -> bool:
-        if self._total_count is not None:
-            return page.row_count > 0 and rows < self._total_count
-        # Without it an empty page is the end, and so is one that comes again: then page numbers are not heeded.
-        return page.row_count > 0 and page != before
+    def _is_last(self, page: Page, before: Page, first: Page, rows: int) -> bool:
+        if not page.row_count:
+            return True
+        if self._total_count is not None and rows < self._total_count:
+            return False
+        if rows == self._total_count:
+            # A full page may be the last one, or all that a total_count knows of that tells of a page or is capped.
+            full = ROWS_ASKED_FOR if page is first else first.row_count
+            if page.row_count < full or rows == self._rows_before_an_empty_page:
+                return True
+        # Where page numbers are not heeded, or not beyond the end, the same comes again.
+        return page is not first and _ids(page) <= _ids(first) | _ids(before)
 
     async def _several(self, numbers: Iterable[int]) -> AsyncGenerator[Page]:
-        """Read pages, some at a time, and return them in their order."""
+        """Read pages, some at a time, and return them in their order, up to one that is empty."""
         waiting, under_way = iter(numbers), deque[asyncio.Task["Page"]]()
         try:
             while True:
@@ -199,7 +234,10 @@ class Crawl:
                     under_way.append(asyncio.create_task(self._read(number)))
                 if not under_way:
                     return
-                yield await under_way[0]
+                page = await under_way[0]
+                yield page
+                if not page.row_count:
+                    return
                 under_way.popleft()
         finally:
             for task in under_way:
@@ -213,6 +251,7 @@ class _Reading:
 
     number: int
     pages: int = 0
+    rows: int = 0
     nameless: int = 0
     fresh: bool = False
     news_on_last_page: bool = False
@@ -250,3 +289,7 @@ def _last_page(first: Page) -> int:
     if not first.row_count or first.total_count is None:
         return 1
     return max(1, math.ceil(first.total_count / first.row_count))
+
+
+def _ids(page: Page) -> set[str]:
+    return {row.conversation_id for row in page.rows}

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.collect.certificate import certify
 from airflow_provider_tavus.collect.copies import NoCopies
-from airflow_provider_tavus.collect.crawl import Crawl
+from airflow_provider_tavus.collect.crawl import ROWS_ASKED_FOR, Crawl
 from airflow_provider_tavus.collect.entry import as_time
 from airflow_provider_tavus.collect.forget import partitions_with
 from airflow_provider_tavus.collect.forms import Forms
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.store import Store
 
-ROWS_ASKED_FOR = 100
-"""What the vendor's own client asks for; Tavus may send fewer."""
 ENTRIES_IN_A_SEGMENT = 2000
 STORED_AT_A_TIME = 128
 FEW_TO_STORE = 32

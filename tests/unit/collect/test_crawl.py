@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,7 @@ from airflow_provider_tavus.collect.page import Page, look_at_page, page_of
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
 NOW = 1_800_000_000.0
 LONG_AGO = NOW - 30 * 86_400
@@ -75,6 +77,95 @@ async def test_a_list_of_one_page_takes_one_request() -> None:
         assert crawled == Crawled(full=True, complete=True, order="unknown", readings=1, pages=1, total_count=30), (
             "thirty rows are too few to learn an order from"
         )
+
+
+@pytest.mark.parametrize(("count", "readings", "pages"), [(99, 1, 1), (100, 1, 2), (101, 2, 4), (300, 2, 7)])
+async def test_a_total_count_that_full_pages_come_up_to_takes_one_request_more(
+    count: int, readings: int, pages: int
+) -> None:
+    async with archive() as tavus:
+        ids = tavus.add(count)
+
+        crawled = await tavus.sweep()
+
+        assert (crawled.complete, crawled.readings, crawled.pages) == (True, readings, pages)
+        tavus.know(ids)
+        for created_before in (NOW - HOUR, LONG_AGO):
+            latest = await tavus.latest(created_before=created_before)
+            assert latest is not None
+            assert latest.pages <= math.ceil(count / 100), "between sweeps it takes none"
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "random"])
+@pytest.mark.parametrize(
+    "total_count",
+    [lambda rows, _: rows, lambda _, total: min(total, 150), lambda _, total: min(total, 200), lambda *_: 0],
+    ids=["of the page", "capped", "capped at full pages", "always 0"],
+)
+async def test_nothing_is_missed_where_total_count_says_too_little(
+    order: str, total_count: Callable[[int, int | None], int]
+) -> None:
+    async with archive() as tavus:
+        ids = tavus.add(350)
+        tavus.box.trouble("list_order", order=order)
+
+        async def read(number: int) -> Page:
+            page = await tavus._client.send(look_at_page(number, limit=100))
+            return replace(page, total_count=total_count(page.row_count, page.total_count))
+
+        crawled = await Crawl(read, tavus.index, started_at=NOW).sweep()
+
+        assert (crawled.complete, crawled.readings, crawled.pages) == (True, 2, 10)
+        assert tavus.due() == set(ids)
+        assert crawled.order == ("newest_first" if order == "newest" else "unknown"), (
+            "where the newest are, if they come last, nothing tells"
+        )
+
+
+async def test_what_is_new_is_read_to_its_end_where_total_count_tells_of_the_page() -> None:
+    async with archive() as tavus:
+        tavus.know(tavus.add(200))
+        new = tavus.add(250, newest=NOW - 2 * HOUR)
+
+        async def read(number: int) -> Page:
+            page = await tavus._client.send(look_at_page(number, limit=100))
+            return replace(page, total_count=page.row_count)
+
+        crawled = await Crawl(read, tavus.index, started_at=NOW).latest("newest_first", created_before=NOW - HOUR)
+
+        assert crawled is not None
+        assert tavus.due() == set(new)
+
+
+async def test_a_total_count_that_says_far_too_much_costs_a_few_pages_and_is_not_believed() -> None:
+    async with archive() as tavus:
+        ids = tavus.add(250)
+
+        async def read(number: int) -> Page:
+            return replace(await tavus._client.send(look_at_page(number, limit=100)), total_count=50_000)
+
+        crawled = await Crawl(read, tavus.index, started_at=NOW).sweep()
+
+        assert not crawled.complete
+        assert tavus.due() == set(ids)
+        assert crawled.pages <= 6 * (3 + 8)
+
+
+@pytest.mark.parametrize("last_page", [1, 3])
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_list_that_shows_the_same_page_again_beyond_its_end_is_read_no_further(
+    last_page: int, told: bool
+) -> None:
+    async def read(number: int) -> Page:
+        first = 100 * (min(number, last_page) - 1)
+        rows = [{"conversation_id": f"c{first + each}", "status": "ended"} for each in range(100)]
+        return page_of({"data": rows, "total_count": 100} if told else {"data": rows})
+
+    index = Index(Shard(), now=NOW)
+    crawled = await Crawl(read, index, started_at=NOW).sweep()
+
+    assert (crawled.complete, crawled.readings, crawled.pages) == (True, 2, 2 * (last_page + 1))
+    assert len(index.take_due(1000)) == 100 * last_page
 
 
 async def test_an_empty_list_is_complete() -> None:
@@ -166,7 +257,7 @@ async def test_a_row_that_names_no_conversation_is_counted_and_costs_no_other() 
     ]
 
     async def read(page: int) -> Page:
-        return page_of(pages[page - 1])
+        return page_of(pages[page - 1] if page <= 2 else {"data": [], "total_count": 4})
 
     index = Index(Shard(), now=NOW)
     crawled = await Crawl(read, index, started_at=NOW).sweep()
