@@ -129,7 +129,7 @@ class Crawl:
         rows = page.rows
         noted = self._index.note(rows, reading.number)
         reading.rows += page.row_count
-        reading.nameless += page.row_count - len(rows)
+        reading.surplus += page.row_count - len(_ids(page))
         reading.news_on_last_page = noted.news > 0
         reading.fresh |= any((row.created_at or 0.0) < self._started_at for row in noted.fresh)
         # An empty page after all that total_count has told of is no part of the list.
@@ -150,10 +150,10 @@ class Crawl:
         # One page is cut at one moment: nothing can shift.
         if reading.pages > 1 and not self._agrees_with_the_last(reading, fruitless):
             return False
-        if self._index.seen_in(reading.number) + reading.nameless >= min(reading.totals, default=0):
+        if self._index.seen_in(reading.number) + reading.surplus >= min(reading.totals, default=0):
             return True
         # An order that changes with every page hides other rows from each reading; all of them together count.
-        return reading.number > 1 and self._index.seen_in_any() + reading.nameless >= max(reading.totals)
+        return reading.number > 1 and self._index.seen_in_any() + reading.surplus >= max(reading.totals)
 
     def _agrees_with_the_last(self, reading: _Reading, fruitless: int) -> bool:
         """
@@ -252,7 +252,8 @@ class _Reading:
     number: int
     pages: int = 0
     rows: int = 0
-    nameless: int = 0
+    surplus: int = 0
+    """Rows that name no conversation, or one that another row of their page names as well."""
     fresh: bool = False
     news_on_last_page: bool = False
     totals: list[int] = field(default_factory=list)

@@ -168,6 +168,18 @@ async def test_a_list_that_shows_the_same_page_again_beyond_its_end_is_read_no_f
     assert len(index.take_due(1000)) == 100 * last_page
 
 
+async def test_a_conversation_that_a_page_shows_twice_counts_as_often_as_total_count_counts_it() -> None:
+    async def read(_: int) -> Page:
+        row = {"conversation_id": "c1", "status": "ended"}
+        return page_of({"data": [row, row, {"conversation_id": "c2", "status": "ended"}], "total_count": 3})
+
+    index = Index(Shard(), now=NOW)
+    crawled = await Crawl(read, index, started_at=NOW).sweep()
+
+    assert (crawled.complete, crawled.readings, crawled.pages) == (True, 1, 1)
+    assert {each.conversation_id for each in index.take_due(9)} == {"c1", "c2"}
+
+
 async def test_an_empty_list_is_complete() -> None:
     async with archive() as tavus:
         crawled = await tavus.sweep()
