@@ -382,6 +382,34 @@ def test_conversations_are_written_into_a_database_as_well_and_forgotten_there_t
     assert said() == set(ids[1:])
 
 
+def test_tables_that_were_dropped_are_filled_again_through_a_connection_of_another_name(
+    collect: Callable[..., dict[str, Any]],
+    ids: list[str],
+    box: TavusBox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("airflow.providers.sqlite", reason="the provider of SQLite is not installed")
+    file = tmp_path / "archive.db"
+    for name in ("ARCHIVE", "ARCHIVE_2"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps({"conn_type": "sqlite", "host": str(file)}))
+
+    def stored() -> set[str]:
+        with closing(sqlite3.connect(file)) as database:
+            return {row[0] for row in database.execute("SELECT conversation_id FROM tavus_turns")}
+
+    collect(sql_conn_id="archive")
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("DROP TABLE tavus_turns")
+    box.forget_requests()
+    collect(sql_conn_id="archive")
+    assert not stored()
+
+    collect(sql_conn_id="archive_2")
+    assert stored() == set(ids)
+    assert box.count("get") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
