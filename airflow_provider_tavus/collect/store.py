@@ -114,8 +114,16 @@ class ObjectStore(Store):
         with tempfile.TemporaryFile(prefix="tavus-") as file:
             yield file
             file.seek(0)
-            with self._fs.open(self._path(name), "wb") as there:
-                shutil.copyfileobj(file, there)
+            self._upload(file, name)
+
+    def _upload(self, file: IO[bytes], name: str) -> None:
+        there = self._fs.open(self._path(name), "wb")
+        try:
+            shutil.copyfileobj(file, there)
+            there.close()
+        except BaseException:
+            _discard(there)
+            raise
 
     def read(self, name: str) -> bytes:
         """
@@ -171,6 +179,17 @@ class ObjectStore(Store):
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+
+def _discard(there: Any) -> None:
+    """Give up an upload, as far as its file system knows how to."""
+    with suppress(Exception):
+        there.discard()
+    # Closing a file makes an object of what has arrived of it, also when the garbage collector does it.
+    with suppress(Exception):
+        there.closed = True
+    with suppress(Exception):
+        there.close()
 
 
 def _last_name(found: dict[str, Any]) -> str:

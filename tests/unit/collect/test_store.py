@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+from fsspec.spec import AbstractBufferedFile
 
 from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.collect.store import ObjectStore, Store
@@ -50,6 +52,76 @@ def test_what_was_broken_off_leaves_the_object_as_it_was(store: Store) -> None:
     with pytest.raises(KeyError):
         break_off()
     assert store.read("turns/some.jsonl") == b"before"
+
+
+class Bucket(MemoryFileSystem):  # type: ignore[misc]
+    """
+    Objects that are written and read in blocks, as in S3.
+
+    :param breaks_at: the upload of which block, counted from 1, meets a fault that is over a moment later.
+    """
+
+    cachable = False
+
+    def __init__(self, *, breaks_at: int | None = None) -> None:
+        super().__init__()
+        self.store: dict[str, Any] = {}
+        self.breaks_at = breaks_at
+        self.blocks_sent = 0
+        self.bytes_fetched = 0
+        self.left_open: list[BlockwiseFile] = []
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> BlockwiseFile:
+        return BlockwiseFile(self, path, mode, block_size=BLOCK)
+
+
+class BlockwiseFile(AbstractBufferedFile):  # type: ignore[misc]
+    def _initiate_upload(self) -> None:
+        self.arrived = b""
+        self.fs.left_open.append(self)
+
+    def _upload_chunk(self, final: bool = False) -> None:
+        self.fs.blocks_sent += 1
+        if self.fs.blocks_sent == self.fs.breaks_at:
+            raise ConnectionError
+        self.arrived += self.buffer.getvalue()
+        if final:
+            self.fs.left_open.remove(self)
+            self.fs.store[self.path] = MemoryFile(self.fs, self.path, self.arrived)
+
+    def discard(self) -> None:
+        self.fs.left_open.remove(self)
+        super().discard()
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        part: bytes = self.fs.cat_file(self.path, start, end)
+        self.fs.bytes_fetched += len(part)
+        return part
+
+
+BLOCK = 1000
+
+
+def put(store: Store, content: bytes) -> None:
+    with store.writing("turns/some.jsonl") as file:
+        file.write(content)
+
+
+@pytest.mark.parametrize("breaks_at", [1, 2, 3])
+def test_what_breaks_off_on_its_way_to_a_bucket_leaves_the_object_as_it_was(breaks_at: int) -> None:
+    bucket = Bucket()
+    store = ObjectStore(bucket, "/tavus-store")
+    put(store, b"before")
+    bucket.breaks_at = bucket.blocks_sent + breaks_at
+
+    with pytest.raises(ConnectionError):
+        put(store, bytes(100_000))
+    gc.collect()
+
+    assert store.read("turns/some.jsonl") == b"before"
+    assert bucket.left_open == []
+    put(store, b"after")
+    assert store.read("turns/some.jsonl") == b"after"
 
 
 def test_what_is_on_its_way_elsewhere_has_no_name_on_this_machine(
