@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         def path(self) -> str: ...
 
 
+READ_BUFFER = 1 << 20
 VERSION_FIELDS = ("size", "ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "generation")
 """By which file systems tell one content of an object from the next."""
 
@@ -141,7 +143,8 @@ class ObjectStore(Store):
 
         :raises FileNotFoundError: if there is none of that name.
         """
-        with self._fs.open(self._path(name), "rb") as file:
+        # A file of fsspec takes up a whole block for each line that it is asked for.
+        with io.BufferedReader(self._fs.open(self._path(name), "rb"), READ_BUFFER) as file:
             yield iter(file)
 
     def versions(self, folder: str) -> dict[str, Any]:

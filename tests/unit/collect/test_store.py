@@ -68,7 +68,7 @@ class Bucket(MemoryFileSystem):  # type: ignore[misc]
         self.store: dict[str, Any] = {}
         self.breaks_at = breaks_at
         self.blocks_sent = 0
-        self.bytes_fetched = 0
+        self.bytes_taken_up = 0
         self.left_open: list[BlockwiseFile] = []
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> BlockwiseFile:
@@ -95,7 +95,11 @@ class BlockwiseFile(AbstractBufferedFile):  # type: ignore[misc]
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         part: bytes = self.fs.cat_file(self.path, start, end)
-        self.fs.bytes_fetched += len(part)
+        return part
+
+    def read(self, length: int = -1) -> bytes:
+        part: bytes = super().read(length)
+        self.fs.bytes_taken_up += len(part)
         return part
 
 
@@ -122,6 +126,17 @@ def test_what_breaks_off_on_its_way_to_a_bucket_leaves_the_object_as_it_was(brea
     assert bucket.left_open == []
     put(store, b"after")
     assert store.read("turns/some.jsonl") == b"after"
+
+
+def test_a_bucket_is_read_line_by_line_without_taking_anything_up_twice() -> None:
+    bucket = Bucket()
+    store = ObjectStore(bucket, "/tavus-store")
+    lines = [b"%d\n" % number for number in range(10_000)]
+    put(store, b"".join(lines))
+
+    with store.lines("turns/some.jsonl") as read:
+        assert list(read) == lines
+    assert bucket.bytes_taken_up == sum(map(len, lines))
 
 
 def test_what_is_on_its_way_elsewhere_has_no_name_on_this_machine(
