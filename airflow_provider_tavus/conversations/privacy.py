@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,11 @@ PERCEPTION = ("application.perception", "application.raven")
 """How the types of events begin that tell what the camera saw (Raven is Tavus' model that looks)."""
 TURNS = ("events", "properties", "transcript")
 """Where Tavus puts the turns."""
+BLANK = string.whitespace + "\ufeff"
+BEGINS_AS_JSON = re.compile(r'[\s\ufeff\\"]*[\[{]')
+NAMES_TURNS = re.compile(r'(?:transcript|role)\\*"\s*:', re.IGNORECASE)
+NAMES_THE_SYSTEM = re.compile(r"""role\\*['"]\s*:\s*\\*['"]\s*system""", re.IGNORECASE)
+"""In JSON, in JSON in a text of JSON, and as Python spells it."""
 
 
 class RedactionError(Exception):
@@ -102,25 +109,34 @@ def _tells_what_was_seen(event: Any) -> bool:
 
 
 def _without_system_turns(value: Any) -> Any:
-    # Wherever a transcript stands, not only where it is documented to: in doubt, too much goes.
+    # Wherever turns stand, not only where they are documented to: in doubt, too much goes.
+    if isinstance(value, str):
+        return _text_without_system_turns(value) if _may_hold_turns(value) else value
     if isinstance(value, list):
-        return [_without_system_turns(item) for item in value]
-    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["} and '"transcript"' in value:
-        return _text_without_system_turns(value)
+        return [_without_system_turns(item) for item in value if not _is_of_system(item)]
     if not isinstance(value, dict):
         return value
-    kept = {name: _without_system_turns(inner) for name, inner in value.items()}
-    if isinstance(kept.get("transcript"), list):
-        kept["transcript"] = [turn for turn in kept["transcript"] if not _is_of_system(turn)]
-    return kept
+    return {
+        name: _text_without_system_turns(inner)
+        if name == "transcript" and isinstance(inner, str)
+        else _without_system_turns(inner)
+        for name, inner in value.items()
+        if not _is_of_system(inner)
+    }
+
+
+def _may_hold_turns(text: str) -> bool:
+    return bool((BEGINS_AS_JSON.match(text) and NAMES_TURNS.search(text)) or NAMES_THE_SYSTEM.search(text))
 
 
 def _text_without_system_turns(text: str) -> str | None:
-    """Do it in JSON that stands in a text, as in the request of a post-call action."""
+    """Do it in JSON that stands in a text, as in the request of a post-call action; None for what is no such JSON."""
     try:
-        return _canonical(_without_system_turns(read_json(text.encode()))).decode()
+        value = read_json(text.strip(BLANK).encode())
     except ValueError:
         return None
+    kept = _text_without_system_turns(value) if isinstance(value, str) else _without_system_turns(value)
+    return _canonical(kept).decode() if isinstance(kept, str | list | dict) and not _is_of_system(value) else None
 
 
 def _is_of_system(turn: Any) -> bool:

@@ -65,6 +65,60 @@ def test_a_transcript_in_json_in_a_text_has_no_system_turn_either() -> None:
     assert stored(privacy, body(said))["events"][0]["properties"]["transcript"] == [said]
 
 
+PROMPT_AND_WORDS = [{"role": "system", "content": CANARY}, {"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        json.dumps(PROMPT_AND_WORDS),
+        json.dumps(json.dumps(PROMPT_AND_WORDS)),
+        json.dumps([json.dumps(turn) for turn in PROMPT_AND_WORDS]),
+        json.dumps({"transcript": json.dumps(PROMPT_AND_WORDS)}),
+        "\ufeff \n" + json.dumps({"transcript": PROMPT_AND_WORDS}),
+        json.dumps({"Messages": PROMPT_AND_WORDS}),
+        {"transcript": json.dumps(PROMPT_AND_WORDS)},
+        {"transcript": json.dumps(json.dumps(PROMPT_AND_WORDS))},
+        {"messages": PROMPT_AND_WORDS},
+        {"first": PROMPT_AND_WORDS[0], "then": "Hi"},
+    ],
+)
+def test_in_whatever_way_turns_are_spelt_those_of_the_system_go_and_others_stay(sent: Any) -> None:
+    left = Privacy(system_turns=False, perception=False).prepare(body(request={"body": sent}))
+
+    assert CANARY.encode() not in left
+    assert b"Hi" in left
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        json.dumps(PROMPT_AND_WORDS)[:-1],
+        "transcript=" + json.dumps(PROMPT_AND_WORDS),
+        str(PROMPT_AND_WORDS),
+        json.dumps(PROMPT_AND_WORDS[0]),
+        {"transcript": f"system: {CANARY}"},
+        {"transcript": json.dumps(f"system: {CANARY}")},
+        json.dumps({"transcript": f"system: {CANARY}"}),
+    ],
+)
+def test_where_nobody_can_tell_which_turns_are_the_systems_all_go(sent: Any) -> None:
+    left = Privacy(system_turns=False, perception=False).prepare(body(request={"body": sent}))
+
+    assert CANARY.encode() not in left
+
+
+@pytest.mark.parametrize(
+    "words", ["[laughs] What is my role?", '{ I said "role" }', '"[sighs] The transcript" is its name', "system"]
+)
+def test_words_that_only_look_like_json_stay(words: str) -> None:
+    said = {"role": "user", "content": words}
+
+    left = stored(Privacy(system_turns=False), body(said))
+
+    assert left["events"][0]["properties"]["transcript"] == [said]
+
+
 def test_nothing_that_the_camera_saw_is_left_but_that_it_saw_nothing() -> None:
     left = stored(Privacy(perception=False), body())
 
