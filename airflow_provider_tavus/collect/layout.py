@@ -19,6 +19,7 @@ Names that begin with an underscore are passed over by what reads whole folders 
 from __future__ import annotations
 
 import hashlib
+import re
 import string
 from dataclasses import dataclass
 
@@ -122,3 +123,11 @@ def safe_name(conversation_id: str) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"%sha256-{hashlib.sha256(conversation_id.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def is_safe_name(name: str) -> bool:
+    """Tell whether :func:`safe_name` can have made this name: what others put beside the objects mostly has another."""
+    return len(name) <= LONGEST_NAME and _SAFE_NAME.fullmatch(name) is not None
+
+
+_SAFE_NAME = re.compile(r"([a-z0-9_-]|%[0-9A-F]{2})+|%sha256-[0-9a-f]{64}")

@@ -7,7 +7,7 @@ import tempfile
 import zlib
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -15,7 +15,14 @@ from itertools import accumulate, chain
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from airflow_provider_tavus.collect.formats import FORMATS, lines_of_tables, rendered
-from airflow_provider_tavus.collect.layout import raw_folder, raw_object, rendering_object, safe_name, table_object
+from airflow_provider_tavus.collect.layout import (
+    is_safe_name,
+    raw_folder,
+    raw_object,
+    rendering_object,
+    safe_name,
+    table_object,
+)
 from airflow_provider_tavus.collect.tables import TABLES
 from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
 from airflow_provider_tavus.conversations.renderings.lines import Style
@@ -60,6 +67,10 @@ class NotStored:
     """
 
     fault: str
+
+
+class SpoiltObjectError(Exception):
+    """A raw object is no conversation, so the tables of its date cannot be made. Nothing of it is in the message."""
 
 
 class PartitionNeverRestsError(Exception):
@@ -134,6 +145,8 @@ class Writer:
 
         Runs may overlap: whoever has written a partition looks again, and has to find the raw objects as they were
         before. So the last to write it has seen them all.
+
+        :raises SpoiltObjectError: if a raw object is no conversation: the tables stay as they are.
         """
         for _ in range(MOST_REBUILDS):
             before = self._raw_objects(partition)
@@ -194,7 +207,9 @@ class Writer:
         return {
             name.removesuffix(".json"): version
             for name, version in versions.items()
-            if name.endswith(".json") and self._shard.has_name(name.removesuffix(".json"))
+            if name.endswith(".json")
+            and is_safe_name(name.removesuffix(".json"))
+            and self._shard.has_name(name.removesuffix(".json"))
         }
 
     def _write_tables(self, partition: str, names: Sequence[str]) -> None:
@@ -226,12 +241,29 @@ class Writer:
             some = names[start : start + READ_AT_A_TIME]
             kept = self._spool.get(partition, some)
             missing = [name for name in some if name not in kept]
-            bodies = self._each(lambda name: self._store.read(f"{raw_folder(partition)}/{name}.json"), missing)
-            kept |= {name: lines_of_tables(body) for name, body in zip(missing, bodies, strict=True)}
+            objects = [f"{raw_folder(partition)}/{name}.json" for name in missing]
+            bodies = self._each(self._store.read, objects)
+            kept |= dict(zip(missing, map(_lines, objects, bodies), strict=True))
             yield from (kept[name] for name in some)
 
     def _each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list((self._pool.map if self._pool else map)(work, items))
+
+
+def _lines(name: str, body: bytes) -> Sequence[bytes]:
+    """
+    Return the lines of a raw object.
+
+    :raises SpoiltObjectError: if there are none: passed over, its rows would vanish from the tables unnoticed.
+    """
+    with suppress(Exception):
+        return lines_of_tables(body)
+    # Not from the fault: its words could be what somebody said.
+    raise SpoiltObjectError(
+        f"{name} at the destination is no conversation that Tavus has sent, so the tables of its date cannot be made. "
+        "If others have put it there, remove it. If not, put there what Tavus answers when it is asked for the "
+        "conversation with verbose=true, or remove it, and its rows go."
+    )
 
 
 def objects_of(partition: str, conversation_id: str) -> list[str]:
