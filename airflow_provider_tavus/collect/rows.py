@@ -8,9 +8,8 @@ own stands in ``extra``. The tables grow without breaking anybody: a new column 
 
 from __future__ import annotations
 
-# msgspec looks at the annotations when the classes are made.
 import sys
-from datetime import UTC, datetime
+from datetime import datetime  # noqa: TC003 - msgspec looks at the annotations when the classes are made
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
@@ -130,19 +129,28 @@ def turn_rows(conversation: Conversation) -> list[TurnRow] | None:
         # All at once, and several times as fast, where all are objects with fields of types that can be had for them.
         rows = msgspec.convert(transcript, list[TurnRow], strict=False)
         all_have_columns = set().union(*transcript) <= _TURN_FIELDS
-    except msgspec.ValidationError:
+    # The year 10000 is a ValueError of Python's own.
+    except (msgspec.ValidationError, ValueError):
         rows, all_have_columns = [_turn(turn) for turn in transcript], False
     conversation_id = conversation.conversation_id
     for index, row in enumerate(rows):
         row.conversation_id = conversation_id
         row.turn_index = index
-        if row.timestamp is not None and row.timestamp.tzinfo is not UTC:
-            row.timestamp = moment(transcript[index]["timestamp"])
+        if row.timestamp is not None and not _is_usual_time(sent := transcript[index]["timestamp"]):
+            row.timestamp = moment(sent)
     if not all_have_columns:
         for row, turn in zip(rows, transcript, strict=True):
             if isinstance(turn, dict):
                 row.extra = {name: turn[name] for name in turn if name not in _TURN_FIELDS} or None
     return rows
+
+
+def _is_usual_time(sent: Any) -> bool:
+    """Tell whether msgspec reads a time as everybody else does: others it rounds, or takes for other numbers."""
+    return isinstance(sent, str) and sent[10:11] == "T" and sent[-1] == "Z" and len(sent) <= _LONGEST_USUAL_TIME
+
+
+_LONGEST_USUAL_TIME = len("2026-11-24T08:15:00.123456Z")
 
 
 def _turn(turn: Any) -> TurnRow:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_tavus.api.models import Conversation
@@ -137,9 +137,13 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-# Finer than microseconds, a time may be rounded in one place and cut off in another.
-epochs = st.integers(-(10**12), 10**12).map(lambda milliseconds: milliseconds / 1000)
-times = epochs | st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat) | st.sampled_from(["nan", "null", "5"])
+epochs = st.floats(-1e12, 1e12) | st.integers(-(10**12), 10**12).map(lambda milliseconds: milliseconds / 1000)
+times = (
+    epochs
+    | epochs.map(str)
+    | st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
+    | st.sampled_from(["nan", "null", "5"])
+)
 usual = {
     "role": st.sampled_from(["user", "assistant", "system", "tool"]),
     "content": st.text(),
@@ -186,6 +190,23 @@ def test_whatever_tavus_sends_becomes_the_rows_of_the_shape_that_we_hand_out(
     (line,) = read_back(found.conversations)
     for name in ("conversation_name", "status", "face_id", "pal_id", "created_at", "ended_at", "shutdown_reason"):
         assert line[name] == plain[name]
+
+
+@given(st.lists(turns, min_size=1, max_size=3))
+@example([{"timestamp": 253_402_300_800.0}])
+@example([{"timestamp": "9999-12-31T23:59:59.9999999Z"}])
+@example([{"timestamp": "9999-12-31T23:59:59-05:00"}])
+@example([{"timestamp": "2026-04-29t03:47:01z"}])
+@example([{"timestamp": "2026-04-29T03:47:01.123456789Z"}])
+@example([{"timestamp": "2026-04-29T03:47:01.5Z"}, {"timestamp": "2026-04-29T03:47:01+02:00"}])
+@example([{"timestamp": "-0"}])
+@example([{"timestamp": 100_000_000_001.0}])
+@example([{"timestamp": 1_777_434_421.123_456_5}])
+def test_turns_that_are_read_at_once_are_those_that_are_read_one_by_one(transcript: Any) -> None:
+    # With an odd one among them, each is read by itself.
+    *one_by_one, _ = rows(*transcript, {"role": []}).turns
+
+    assert rows(*transcript).turns == one_by_one
 
 
 def read_back(table: Any) -> list[dict[str, Any]]:
