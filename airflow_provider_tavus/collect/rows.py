@@ -170,7 +170,7 @@ def _turn(turn: Any) -> TurnRow:
 
 
 def _events(conversation: Conversation) -> list[EventRow]:
-    ready = events_of.latest_event(conversation, events_of.TRANSCRIPTION_READY)
+    ready = events_of.latest_transcript_event(conversation)
     return [
         EventRow(
             conversation.conversation_id,

@@ -20,11 +20,20 @@ RECORDING_COPY_FAILED = "application.recording_copy_failed"
 
 def latest_event(conversation: Conversation, event_type: str) -> Event | None:
     """Return the latest event of a type: by its time where it has one, else by its place in the list."""
-    latest = None
-    for event in conversation.events or ():
-        if event.event_type == event_type and _is_later(event, latest):
-            latest = event
-    return latest
+    return _latest(event for event in conversation.events or () if event.event_type == event_type)
+
+
+def latest_transcript_event(conversation: Conversation) -> Event | None:
+    """
+    Return the latest event that has the transcript.
+
+    Tavus sends some of the type :data:`TRANSCRIPTION_READY` without one, also after one that has it.
+    """
+    return _latest(
+        event
+        for event in conversation.events or ()
+        if event.event_type == TRANSCRIPTION_READY and isinstance(event.properties.get("transcript"), list)
+    )
 
 
 def latest_events(conversation: Conversation) -> dict[str, Event]:
@@ -33,6 +42,14 @@ def latest_events(conversation: Conversation) -> dict[str, Event]:
     for event in conversation.events or ():
         if event.event_type is not None and _is_later(event, latest.get(event.event_type)):
             latest[event.event_type] = event
+    return latest
+
+
+def _latest(events: Iterable[Event]) -> Event | None:
+    latest = None
+    for event in events:
+        if _is_later(event, latest):
+            latest = event
     return latest
 
 

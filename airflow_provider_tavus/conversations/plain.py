@@ -27,7 +27,7 @@ def as_plain(conversation: Conversation, *, include: Collection[str] = ()) -> di
     :param include: names of fields to keep of ``conversation_url``, ``callback_url`` and ``meeting_token``:
         whoever reads them can enter the room or post in the user's name, so they are left out unless named.
     """
-    ready = events.latest_event(conversation, events.TRANSCRIPTION_READY)
+    ready = events.latest_transcript_event(conversation)
     turns = transcript(conversation)
     plain = {
         "conversation_id": conversation.conversation_id,

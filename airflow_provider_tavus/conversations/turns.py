@@ -44,9 +44,8 @@ class Turn(Protocol):
 
 def raw_transcript(conversation: Conversation) -> list[Any] | None:
     """Return the turns as Tavus sent them, those of the latest transcript if there are several; None if none came."""
-    ready = events.latest_event(conversation, events.TRANSCRIPTION_READY)
-    turns = ready.properties.get("transcript") if ready else None
-    return turns if isinstance(turns, list) else None
+    ready = events.latest_transcript_event(conversation)
+    return ready.properties["transcript"] if ready else None
 
 
 def transcript(conversation: Conversation) -> list[models.Turn] | None:

@@ -34,6 +34,15 @@ def test_a_conversation_has_one_row_and_each_turn_and_event_its_own() -> None:
     assert (found.events[0].event_index, found.events[0].event_type) == (0, READY)
 
 
+def test_an_event_without_a_transcript_takes_no_turns_away() -> None:
+    said = {"event_type": READY, "properties": {"transcript": [{"role": "user", "content": "Hi"}], "replica_id": "r1"}}
+
+    found = rows(events=[said, {"event_type": READY, "properties": {"transcript": "to come"}}])
+
+    assert [turn.content for turn in found.turns] == ["Hi"]
+    assert [event.properties for event in found.events] == [{"replica_id": "r1"}, {"transcript": "to come"}]
+
+
 @pytest.mark.parametrize(
     "timestamp",
     [

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,17 @@ def test_unknown_fields_and_events_are_kept() -> None:
 
 def test_no_field_of_tavus_replaces_one_of_ours() -> None:
     assert plain(transcript="body's own", ended_at="body's own")["transcript"] is None
+
+
+@pytest.mark.parametrize("later", [{}, {"transcript": None}, {"transcript": "to come"}, None])
+def test_an_event_without_a_transcript_takes_none_away(later: Any) -> None:
+    ready = {"event_type": "application.transcription_ready", "timestamp": "2026-04-29T03:45:49Z"}
+    said = ready | {"properties": {"transcript": [{"role": "user", "content": "Hi"}], "replica_id": "r1"}}
+
+    found = plain(said, ready | {"timestamp": "2026-04-29T03:46:49Z", "properties": later})
+
+    assert [turn["content"] for turn in found["transcript"]] == ["Hi"]
+    assert [event["properties"] for event in found["events"]] == [{"replica_id": "r1"}, later or {}]
 
 
 def test_of_two_transcripts_the_latest_wins_and_the_other_stays_in_its_event() -> None:
