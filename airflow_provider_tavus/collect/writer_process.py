@@ -8,6 +8,7 @@ Airflow's workers may not start processes by way of ``multiprocessing``.
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -32,9 +33,20 @@ class WriterProcess:
     """
 
     def __init__(self, store: Store, **settings: Any) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - this very module
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        # Not its standard output, to which anything may print that is imported when an interpreter starts.
+        answers, written_by_the_process = os.pipe()
+        self._answers = os.fdopen(answers, "rb")
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - this very module
+                [sys.executable, "-m", __name__, str(written_by_the_process)],
+                stdin=subprocess.PIPE,
+                pass_fds=[written_by_the_process],
+            )
+        except OSError:
+            self._answers.close()
+            raise
+        finally:
+            os.close(written_by_the_process)
         self._call("__init__", store, settings)
 
     def take(self, batch: Sequence[Collected]) -> list[str | NotStored]:
@@ -62,20 +74,19 @@ class WriterProcess:
 
     def close(self) -> None:
         """Let the process end."""
-        with self._process as process:
+        with self._answers, self._process as process:
             assert process.stdin is not None
             process.stdin.close()
 
     def _call(self, method: str, *arguments: Any) -> Any:
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
             # In one piece: between two pieces this thread would have to wait for its turn with the interpreter, and
             # the other process for this thread.
             self._process.stdin.write(pickle.dumps((method, arguments), pickle.HIGHEST_PROTOCOL))
             self._process.stdin.flush()
-            error, result = pickle.load(self._process.stdout)  # noqa: S301 - from our own process
-        except (EOFError, BrokenPipeError):
+            error, result = pickle.load(self._answers)  # noqa: S301 - from our own process
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             raise OSError("The process that writes to the destination has died.") from None
         if error is not None:
             raise error
@@ -106,4 +117,4 @@ def answer(calls: IO[bytes], answers: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    answer(sys.stdin.buffer, sys.stdout.buffer)
+    answer(sys.stdin.buffer, os.fdopen(int(sys.argv[1]), "wb"))

@@ -405,9 +405,9 @@ def lines_of_all_but_odd_ones(body, lines_of_tables=writer.lines_of_tables):
 writer.lines_of_tables = lines_of_all_but_odd_ones
 """
 IN_A_PROCESS = """
-import sys
+import os, sys
 from airflow_provider_tavus.collect.writer_process import answer
-answer(sys.stdin.buffer, sys.stdout.buffer)
+answer(sys.stdin.buffer, os.fdopen(int(sys.argv[1]), "wb"))
 """
 
 
@@ -417,7 +417,7 @@ def no_rows_of_odd_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     start = subprocess.Popen
 
     def start_with_it(command: list[str], **arguments: Any) -> Popen[bytes]:
-        return start([command[0], "-c", NO_ROWS_OF_ODD_ONES + IN_A_PROCESS], **arguments)
+        return start([command[0], "-c", NO_ROWS_OF_ODD_ONES + IN_A_PROCESS, command[-1]], **arguments)
 
     monkeypatch.setattr(subprocess, "Popen", start_with_it)
     monkeypatch.setattr(writer, "lines_of_tables", formats.lines_of_tables)

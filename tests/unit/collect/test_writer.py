@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import subprocess
+import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_tavus.collect.layout import Shard, is_safe_name, safe_name
 from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.collect.writer import Collected, SpoiltObjectError, Writer
+from airflow_provider_tavus.collect.writer_process import WriterProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +75,38 @@ def test_a_raw_object_that_is_no_conversation_is_named_and_the_tables_stay_as_th
     store.delete(f"raw/created={DATE}/index.json")
     writer.finish(DATE)
     assert ids_in_the_table(store) == ["c1", "c2"]
+
+
+def test_what_prints_when_an_interpreter_starts_disturbs_no_process_that_stores(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints = tmp_path / "prints"
+    prints.mkdir()
+    (prints / "sitecustomize.py").write_text("print('hello')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(prints), *sys.path]))
+
+    process = WriterProcess(store, shard=Shard(), formats=("jsonl",))
+    process.take([Collected("c1", DATE, b'{"conversation_id": "c1"}')])
+    process.finish(DATE)
+    process.close()
+
+    assert ids_in_the_table(store) == ["c1"]
+
+
+def test_a_process_that_dies_in_the_middle_of_an_answer_is_told_of(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+    half_an_answer = pickle.dumps((None, "x" * 100))[:50]
+    answers_by_half = f"import os, sys; os.write(int(sys.argv[1]), {half_an_answer!r}); sys.stdin.read(1)"
+
+    def start_another(command: list[str], **arguments: Any) -> subprocess.Popen[bytes]:
+        return start([command[0], "-c", answers_by_half, command[-1]], **arguments)
+
+    monkeypatch.setattr(subprocess, "Popen", start_another)
+
+    with pytest.raises(OSError, match="has died"):
+        WriterProcess(store, shard=Shard(), formats=("jsonl",))
 
 
 @pytest.mark.parametrize("conversation_id", ["c1", "C1/ü \ud800", "_-%", "x" * 200, "x" * 201])
