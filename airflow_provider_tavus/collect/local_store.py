@@ -37,12 +37,17 @@ class LocalStore(Store):
         unfinished = self._unfinished()
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(descriptor, view) :]
-        finally:
-            os.close(descriptor)
-        self._move(unfinished, name)
+            try:
+                view = memoryview(content)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            finally:
+                os.close(descriptor)
+            self._move(unfinished, name)
+        except BaseException:
+            # On a full disk it would keep the room that the next try needs.
+            Path(unfinished).unlink(missing_ok=True)
+            raise
 
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import tempfile
@@ -168,3 +169,20 @@ def test_a_file_that_vanishes_while_its_folder_is_read_hides_no_other(
     monkeypatch.setattr(os, "scandir", and_then_one_vanishes)
 
     assert set(store.versions("raw")) == {"c1.json", "c3.json"}
+
+
+def test_what_could_not_be_written_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(tmp_path)
+    write, written = os.write, list[int]()
+
+    def write_until_the_disk_is_full(descriptor: int, content: memoryview) -> int:
+        if written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(write(descriptor, content[:1]))
+        return written[0]
+
+    monkeypatch.setattr(os, "write", write_until_the_disk_is_full)
+    with pytest.raises(OSError, match="space"):
+        store.write("raw/c1.json", b"{}")
+
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == []
