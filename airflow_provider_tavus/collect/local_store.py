@@ -107,8 +107,9 @@ class LocalStore(Store):
         :param older_than: seconds; what is younger may be somebody's who is still writing.
         """
         for file in self._found(UNFINISHED):
+            # A folder is none of ours: network drives put such ones everywhere.
             with suppress(FileNotFoundError):
-                if time.time() - file.stat().st_mtime > older_than:
+                if not file.is_dir() and time.time() - file.stat().st_mtime > older_than:
                     Path(file.path).unlink()
 
     def _found(self, folder: str) -> list[os.DirEntry[str]]:

@@ -186,3 +186,16 @@ def test_what_could_not_be_written_leaves_no_file_behind(tmp_path: Path, monkeyp
         store.write("raw/c1.json", b"{}")
 
     assert [each for each in tmp_path.rglob("*") if each.is_file()] == []
+
+
+def test_a_folder_that_a_network_drive_puts_among_unfinished_files_stays(tmp_path: Path) -> None:
+    folder, unfinished = tmp_path / "_tmp" / "@eaDir", tmp_path / "_tmp" / "unfinished"
+    folder.mkdir(parents=True)
+    unfinished.touch()
+    for each in (folder, unfinished):
+        os.utime(each, (1, 1))
+
+    LocalStore(tmp_path).discard_unfinished()
+
+    assert folder.is_dir()
+    assert not unfinished.exists()
