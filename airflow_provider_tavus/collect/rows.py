@@ -116,7 +116,8 @@ def rows_of(conversation: Conversation) -> Rows:
     return Rows([row], turns or [], _events(conversation))
 
 
-_NOT_REPEATED = LEFT_OUT_UNLESS_NAMED | set(ConversationRow.__struct_fields__)
+_NOT_REPEATED = LEFT_OUT_UNLESS_NAMED | {"face_id", "pal_id", "shutdown_reason"}
+"""Only what a column tells: others have the name of a field that Tavus may send, and mean something else."""
 _TURN_FIELDS = set(TurnRow.__struct_fields__) - {"conversation_id", "turn_index", "extra"}
 
 

@@ -117,6 +117,14 @@ def test_what_has_no_column_stands_in_extra() -> None:
     assert [event.properties for event in found.events] == [{"x": 1}, {"replica_id": "r1"}]
 
 
+@pytest.mark.parametrize("name", ["ended_at", "turns", "responses", "user_talk_share", "extra"])
+def test_a_field_that_only_has_the_name_of_a_column_stands_in_extra(name: str) -> None:
+    (row,) = rows(**{name: "sent"}, shutdown_reason="max_call_duration", face_id=None, replica_id="r1").conversations
+
+    assert row.extra == {name: "sent"}
+    assert (row.shutdown_reason, row.face_id) == ("max_call_duration", "r1")
+
+
 def test_an_odd_turn_costs_no_other_its_extra() -> None:
     found = rows({"mood": "glad"}, {"role": "user"}, "no object", {"mood": 1, "role": []}).turns
 
