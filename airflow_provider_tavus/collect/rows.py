@@ -21,6 +21,8 @@ from airflow_provider_tavus.conversations.statistics import statistics
 from airflow_provider_tavus.conversations.turns import raw_transcript, words
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from airflow_provider_tavus.conversations.shapes import Conversation
 
 
@@ -99,7 +101,6 @@ class Rows(NamedTuple):
 def rows_of(conversation: Conversation) -> Rows:
     """Return the rows of a conversation that was read with ``verbose=true``; whatever is in it, this raises nothing."""
     turns = turn_rows(conversation)
-    beyond = conversation.model_extra or {}
     row = ConversationRow(
         conversation_id=conversation.conversation_id,
         conversation_name=conversation.conversation_name,
@@ -111,12 +112,13 @@ def rows_of(conversation: Conversation) -> Rows:
         ended_at=events_of.ended_at(conversation),
         shutdown_reason=events_of.shutdown_reason(conversation),
         **statistics(turns)._asdict(),
-        extra={name: beyond[name] for name in beyond if name not in _NOT_REPEATED} or None,
+        extra=_without(_NOT_REPEATED, conversation.model_extra or {}) or None,
     )
     return Rows([row], turns or [], _events(conversation))
 
 
-_NOT_REPEATED = LEFT_OUT_UNLESS_NAMED | {"face_id", "pal_id", "shutdown_reason"}
+_SECRETS = LEFT_OUT_UNLESS_NAMED | {"webhook_url"}
+_NOT_REPEATED = _SECRETS | {"face_id", "pal_id", "shutdown_reason"}
 """Only what a column tells: others have the name of a field that Tavus may send, and mean something else."""
 _TURN_FIELDS = set(TurnRow.__struct_fields__) - {"conversation_id", "turn_index", "extra"}
 
@@ -178,10 +180,12 @@ def _events(conversation: Conversation) -> list[EventRow]:
             index,
             event_type=event.event_type,
             timestamp=event.timestamp,
-            properties={
-                name: value for name, value in event.properties.items() if event is not ready or name != "transcript"
-            },
-            extra={name: value for name, value in (event.model_extra or {}).items() if name != "webhook_url"} or None,
+            properties=_without(_SECRETS | {"transcript"} if event is ready else _SECRETS, event.properties),
+            extra=_without(_SECRETS, event.model_extra or {}) or None,
         )
         for index, event in enumerate(conversation.events or ())
     ]
+
+
+def _without(names: Collection[str], sent: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in sent.items() if name not in names}

@@ -132,11 +132,17 @@ def test_an_odd_turn_costs_no_other_its_extra() -> None:
 
 
 def test_what_opens_a_room_is_in_no_table() -> None:
+    secrets = {
+        "conversation_url": "https://tavus.daily.co/canary",
+        "callback_url": "https://example.com/canary",
+        "meeting_token": "canary",
+        "webhook_url": "https://example.com/canary",
+    }
+    said = {"transcript": [{"role": "user"}]}
+
     found = rows(
-        conversation_url="https://tavus.daily.co/canary",
-        callback_url="https://example.com/canary",
-        meeting_token="canary",
-        events=[{"event_type": "system.shutdown", "webhook_url": "https://example.com/canary"}],
+        **secrets,
+        events=[{"event_type": each, "properties": secrets | said} | secrets for each in ("system.shutdown", READY)],
     )
 
     assert b"canary" not in b"".join(json_lines(rows) for _, rows in by_table(found))
