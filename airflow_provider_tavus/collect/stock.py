@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,7 @@ from airflow_provider_tavus.api.json_text import read_json
 from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.layout import UNKNOWN_DATE, raw_folder
 from airflow_provider_tavus.collect.sent import SentConversation
+from airflow_provider_tavus.collect.writer import raw_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +42,10 @@ def take_stock(store: Store, shard: Shard, partition: str, entry_of: Callable[[s
 
     :param entry_of: returns what the ledger says of a conversation.
     """
-    folder = raw_folder(partition)
-    names = [name for name in store.versions(folder) if shard.has_name(name.removesuffix(".json"))]
+    names = [f"{raw_folder(partition)}/{name}.json" for name in raw_objects(store, partition, shard)]
     stock = Stock([], [])
     with ThreadPoolExecutor(READ_AT_A_TIME, "tavus-stock") as pool:
-        for found in pool.map(lambda name: _found(store, f"{folder}/{name}"), names):
+        for found in pool.map(partial(_found, store), names):
             if found is None:
                 continue
             conversation_id, digest = found

@@ -149,12 +149,12 @@ class Writer:
         :raises SpoiltObjectError: if a raw object is no conversation: the tables stay as they are.
         """
         for _ in range(MOST_REBUILDS):
-            before = self._raw_objects(partition)
+            before = raw_objects(self._store, partition, self._shard)
             try:
                 self._write_tables(partition, sorted(before))
             except FileNotFoundError:
                 continue
-            if self._raw_objects(partition) == before:
+            if raw_objects(self._store, partition, self._shard) == before:
                 return
         raise PartitionNeverRestsError(f"The partition {partition} changes all the time: let fewer runs overlap.")
 
@@ -201,16 +201,6 @@ class Writer:
         if collected.moved_from is not None:
             self._moved[collected.partition].add((collected.moved_from, collected.conversation_id))
         return sha256(collected.body).hexdigest()
-
-    def _raw_objects(self, partition: str) -> dict[str, object]:
-        versions = self._store.versions(raw_folder(partition))
-        return {
-            name.removesuffix(".json"): version
-            for name, version in versions.items()
-            if name.endswith(".json")
-            and is_safe_name(name.removesuffix(".json"))
-            and self._shard.has_name(name.removesuffix(".json"))
-        }
 
     def _write_tables(self, partition: str, names: Sequence[str]) -> None:
         places = {
@@ -264,6 +254,16 @@ def _lines(name: str, body: bytes) -> Sequence[bytes]:
         "If others have put it there, remove it. If not, put there what Tavus answers when it is asked for the "
         "conversation with verbose=true, or remove it, and its rows go."
     )
+
+
+def raw_objects(store: Store, partition: str, shard: Shard) -> dict[str, object]:
+    """Return a shard's raw objects in a partition: their names without the ending, and their versions."""
+    versions = {
+        name.removesuffix(".json"): version
+        for name, version in store.versions(raw_folder(partition)).items()
+        if name.endswith(".json")
+    }
+    return {name: version for name, version in versions.items() if is_safe_name(name) and shard.has_name(name)}
 
 
 def objects_of(partition: str, conversation_id: str) -> list[str]:
