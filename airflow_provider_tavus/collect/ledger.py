@@ -10,8 +10,8 @@ removes those afterwards; whatever happens in between, reading all that are ther
 from __future__ import annotations
 
 import json
-import uuid
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -73,6 +73,7 @@ class Ledger:
         self._clock = clock
         self._read: list[str] = []
         self._written: list[str] = []
+        self._numbers = count()
         self._sweeps: dict[str, Sweep] = {}
 
     @property
@@ -122,7 +123,8 @@ class Ledger:
 
     def _write_segment(self, entries: Iterable[str], sweeps: dict[str, Sweep]) -> str:
         now = as_time(self._clock())
-        name = f"{now.translate(_ONLY_DIGITS)[:14]}-{self._run_id}-{uuid.uuid4().hex[:8]}.jsonl"
+        # In the order of their names a run's segments are read, so that of two entries of one moment the later counts.
+        name = f"{now.translate(_ONLY_DIGITS)[:14]}-{self._run_id}-{next(self._numbers):08d}.jsonl"
         header = {
             "ledger": FORMAT,
             "run": self._run_id,

@@ -58,7 +58,9 @@ def add(box: TavusBox, count: int, script: Script | None = None, *, ago: float =
 def entries(root: Path) -> dict[str, dict[str, Any]]:
     """What the ledger says of each conversation."""
     lines = [
-        json.loads(line) for segment in (root / "_ledger").iterdir() for line in segment.read_text().splitlines()[1:]
+        json.loads(line)
+        for segment in sorted((root / "_ledger").iterdir())
+        for line in segment.read_text().splitlines()[1:]
     ]
     return {line["conversation_id"]: line for line in sorted(lines, key=lambda line: line["at"])}
 
