@@ -264,6 +264,13 @@ class Index:
         """Let the ledger have what was collected of a partition."""
         self._database.execute("UPDATE conversations SET unsaved = 2 WHERE unsaved = 1 AND partition = ?", (partition,))
 
+    def partition_has_failed(self, partition: str, why: str) -> None:
+        """Note that the ledger cannot have what was collected of a partition."""
+        self._database.execute(
+            "UPDATE conversations SET outcome = 'failed', why = ? WHERE unsaved = 1 AND partition = ?",
+            (why, partition),
+        )
+
     def note_who_is_on_the_list(self, *, sweep_was_complete: bool) -> None:
         """Enter those who go on and were unknown; after a sweep also who is no longer on the list, or is so again."""
         for rows in self._some(
@@ -387,7 +394,7 @@ class Index:
         outcomes = self._database.execute(
             """
             SELECT finally, CASE WHEN finally IN ('impossible', 'failed') THEN cause END, COUNT(*) FROM (
-                SELECT COALESCE(why, reason) AS cause, CASE
+                SELECT COALESCE(why, CASE WHEN outcome IS NOT NULL OR NOT due THEN reason END) AS cause, CASE
                     WHEN outcome IS NOT NULL THEN outcome
                     WHEN due AND state IS NOT 'forgotten' THEN 'failed'
                     WHEN state = 'collected' THEN 'already_had'

@@ -28,7 +28,7 @@ from airflow_provider_tavus.collect.page import look_at_page
 from airflow_provider_tavus.collect.plan import Progress
 from airflow_provider_tavus.collect.reader import AllRead, Reader, ToStore
 from airflow_provider_tavus.collect.stock import take_stock
-from airflow_provider_tavus.collect.writer import NotStored, Writer
+from airflow_provider_tavus.collect.writer import NotStored, SpoiltObjectError, Writer
 from airflow_provider_tavus.collect.writer_process import WriterProcess
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ class CollectionRun:
         self._unfinished: set[str] = set()
         self._moved_from: dict[str, set[str]] = defaultdict(set)
         """From which partitions conversations were taken for one that is not finished."""
+        self._spoilt: set[str] = set()
+        """The partitions of which no tables can be made."""
         self._partitions: set[str] = set()
         self._in_doubt: list[str] = []
         """What is stored of them may not be what it should be, until they were read once more."""
@@ -134,7 +136,7 @@ class CollectionRun:
             self._index.note_who_is_on_the_list(sweep_was_complete=self._swept())
             await self._save(sweep=self._swept() and self._sweep_is_to_be_noted())
             await asyncio.to_thread(self._ledger.compact, self._index.all_entries)
-            if agreed and not self._index.has_failed(self._in_doubt):
+            if agreed and not self._spoilt and not self._index.has_failed(self._in_doubt):
                 await asyncio.to_thread(self._marks.clear)
             certificate = self._certificate()
             await asyncio.to_thread(self._write_certificate, certificate)
@@ -301,8 +303,14 @@ class CollectionRun:
             writer = await self._ready_writer()
             for each in sorted({partition, *self._moved_from.pop(partition, ())}):
                 await asyncio.to_thread(self._on_arrival, each)
-            self._partitions |= await asyncio.to_thread(writer.finish, partition)
-            self._index.partition_is_finished(partition)
+            try:
+                self._partitions |= await asyncio.to_thread(writer.finish, partition)
+                self._index.partition_is_finished(partition)
+            except SpoiltObjectError as fault:
+                # No other date is to wait for it, and the ledger has nothing of this one: the next run tries again.
+                self._reader.failed(fault)
+                self._index.partition_has_failed(partition, type(fault).__name__)
+                self._spoilt.add(partition)
             self._unfinished.remove(partition)
         if self._index.unsaved() >= ENTRIES_IN_A_SEGMENT:
             await self._save()

@@ -596,6 +596,23 @@ class TestFailures:
             f"Conversation {ids[1]} cannot be brought into the shape that it is stored in: it raised OverflowError."
         ]
 
+    def test_an_object_that_is_no_conversation_costs_no_other_date(self, box: TavusBox, root: Path) -> None:
+        old, new = (box.add(Script.finished(), created_at=NOW - days * DAY) for days in (3, 1))
+        spoilt = root / "raw" / f"created={partition_of(NOW - 3 * DAY)}" / "index.json"
+        spoilt.parent.mkdir(parents=True)
+        spoilt.write_text("{}")
+
+        for _ in range(2):
+            certificate = collect(box, root)
+            assert certificate.failed == {"SpoiltObjectError": 1}
+            assert {row["conversation_id"] for _, row in collecting.rows(root, "turns")} == {new}
+            assert entries(root).keys() == {new}
+        spoilt.unlink()
+
+        assert collect(box, root).collected == 1
+        assert entries(root).keys() == {old, new}
+        collecting.tables_are_those_of_the_raw_objects(root)
+
     @pytest.mark.parametrize("end", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z"])
     def test_one_that_ends_at_the_end_of_all_times_is_collected_as_all_others_are(
         self, box: TavusBox, root: Path, end: str
