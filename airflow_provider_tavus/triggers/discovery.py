@@ -109,6 +109,10 @@ class Discovery:
         """Say whether a conversation is among the rows."""
         return conversation_id in self._rows
 
+    def covers(self, moment: float) -> bool:
+        """Say whether the rows have everything that was created since then (epoch seconds), up to the last look."""
+        return self._swept_back_to <= moment
+
     def is_needed_back_to(self, moment: float, watcher: object) -> None:
         """Let a watcher say since when (epoch seconds) it needs to know what was created."""
         self._needs[watcher] = moment

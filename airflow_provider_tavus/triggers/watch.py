@@ -172,11 +172,14 @@ class Watch:
         discovery.is_needed_back_to(progress.watched_from, self)
         if not discovery.looks:
             return
+        # Whoever begins while others look, or only after a look, finds rows that do not reach back as far as it needs.
+        # And asked now: what a further look brings before this one is taken in is not.
+        seen_until = discovery.looked_at if discovery.covers(progress.watched_from) else -math.inf
         await self._watch_what_is_new(discovery, progress)
         await self._note_what_is_not_stored(now)
         if self._callbacks is not None:
             self._callbacks.count_the_lost(now)
-        await self._move_on(now, progress, discovery)
+        await self._move_on(now, progress, discovery, seen_until)
 
     async def _begin(self, now: float) -> Progress:
         self._progress = await self.state.load()
@@ -330,10 +333,10 @@ class Watch:
 
     # -- moving on -----------------------------------------------------------------------------------------------
 
-    async def _move_on(self, now: float, progress: Progress, discovery: Discovery) -> None:
+    async def _move_on(self, now: float, progress: Progress, discovery: Discovery, seen_until: float) -> None:
         """Keep how far the watch has come, and forget what is of no interest any more."""
         # Not by the clock: while the account cannot be read, nobody is seen who is created.
-        watched_from = max(progress.watched_from, discovery.looked_at - LOOKBACK)
+        watched_from = max(progress.watched_from, seen_until - LOOKBACK)
         pending = [each.listed for each in self._watching.values()] + [listed for _, listed in self._unstored.values()]
         still_open = {row.conversation_id: _as_open(row) for row in pending if _created(row) < watched_from}
         if still_open.keys() == progress.open.keys() and now < self._saved_at + SAVE_INTERVAL:

@@ -132,13 +132,13 @@ class Triggerer:
         try:
             async with asyncio.timeout(30):
                 if not killed:
-                    await self._looks(3)
+                    await self.looks(3)
                 meanwhile()
                 if expected:
                     await all_came.wait()
-                await self._until(until)
+                await self.until(until)
                 if not killed:
-                    await self._looks(5)
+                    await self.looks(5)
         finally:
             for task in tasks:
                 task.cancel()
@@ -146,16 +146,18 @@ class Triggerer:
         assert all(outcome is None or isinstance(outcome, asyncio.CancelledError) for outcome in outcomes), outcomes
         return fired
 
-    async def _looks(self, number: int) -> None:
+    async def looks(self, number: int) -> None:
+        """Wait until there were so many further looks."""
         so_far = self._looks_so_far()
-        await self._until(lambda: self._looks_so_far() >= so_far + number)
+        await self.until(lambda: self._looks_so_far() >= so_far + number)
 
     def _looks_so_far(self) -> int:
         return sum(
             request.query["page"] == "1" and "status" not in request.query for request in self.box.requests_of("list")
         )
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something to hold."""
         while not condition():  # noqa: ASYNC110 - the box is in another thread
             await asyncio.sleep(0.02)
 
@@ -553,6 +555,64 @@ async def test_a_wait_that_breaks_for_whatever_reason_is_told_of_and_begun_again
     assert ids(await triggerer.run(expected=1, meanwhile=lambda: box.end("c1"))) == ["c1"]
     assert len(broken) == 2
     assert "The watch does not go on, trying again at each look: OSError: a file is away" in told
+
+
+def four_calls_of_three_days(box: TavusBox) -> list[str]:
+    """Let calls have ended while a watcher was away that had watched up to four days ago."""
+    return [
+        box.add(Script.finished(seconds=60), conversation_id=f"c-{hours}-hours", created_at=time.time() - hours * HOUR)
+        for hours in (60, 48, 36, 12)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("another_looks", "takes"), [(True, 0.0), (False, 0.3)], ids=["another one looks", "slow state store"]
+)
+async def test_a_watcher_that_was_away_for_days_and_begins_after_a_look_misses_nothing(
+    another_looks: bool, takes: float, box: TavusBox, triggerer: Triggerer
+) -> None:
+    shared_stream = pytest.importorskip("airflow.triggers.shared_stream", reason="below 3.3 each looks for itself")
+    calls = four_calls_of_three_days(box)
+    begun(triggerer.store, ago=240 * HOUR, watched_from=time.time() - 96 * HOUR)
+    triggerer.store.takes = takes
+    manager = shared_stream.SharedStreamManager()
+    fired: list[dict[str, Any]] = []
+
+    async def begin(number: int, trigger: ConversationEventTrigger) -> None:
+        stream = manager.subscribe(trigger_id=number, trigger=trigger, key=trigger.shared_stream_key())
+        async for event in trigger.filter_shared_stream(stream):
+            fired.append(event.payload)
+            triggerer.store.store_event(event.payload["conversation_id"], event.payload["created_at"])
+
+    tasks = []
+    try:
+        async with asyncio.timeout(30):
+            if another_looks:
+                tasks.append(asyncio.create_task(begin(1, triggerer.trigger(keeps_state=False, pal_id="p-other"))))
+                await triggerer.looks(3)
+            tasks.append(asyncio.create_task(begin(2, triggerer.trigger())))
+            await triggerer.until(lambda: len(fired) >= len(calls))
+            triggerer.store.takes = 0.0
+            await triggerer.looks(5)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert sorted(ids(fired)) == sorted(calls)
+    assert triggerer.store.progress()["watched_from"] > datetime.fromtimestamp(time.time() - 25 * HOUR, UTC).isoformat()
+
+
+async def test_a_watcher_that_was_away_for_days_and_whose_state_cannot_be_had_at_once_misses_nothing(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    calls = four_calls_of_three_days(box)
+    begun(triggerer.store, ago=240 * HOUR, watched_from=time.time() - 96 * HOUR)
+    triggerer.store.is_down = True
+
+    fired = await triggerer.run(expected=4, meanwhile=lambda: setattr(triggerer.store, "is_down", False))
+
+    assert sorted(ids(fired)) == sorted(calls)
 
 
 async def test_a_call_longer_than_the_lookback_is_not_lost_over_a_restart(box: TavusBox, triggerer: Triggerer) -> None:
