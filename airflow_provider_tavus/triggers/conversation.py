@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from functools import partial
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_tavus.api.errors import AuthenticationError, TavusError
+from airflow_provider_tavus.conversations.arguments import seconds
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from datetime import timedelta
 
 SHARED_POLL = "airflow_provider_tavus.triggers.shared_poll"
 
@@ -36,14 +39,15 @@ class ConversationTrigger(BaseTrigger):
 
     :param conversation_ids: the conversations to wait for.
     :param wait_for: the event types wanted of each, besides its end.
-    :param grace_period: seconds after its end in which a conversation's events may still come.
-    :param poll_interval: seconds between two looks, at least.
+    :param grace_period: seconds, or a timedelta, after its end in which a conversation's events may still come.
+    :param poll_interval: seconds, or a timedelta, between two looks, at least; above 0.
     :param deadline: epoch seconds; the first look at or after it is the last.
     :param tavus_conn_id: the Airflow connection to use.
     :param started_at: epoch seconds of the first start of the wait; default: now.
     :param next_look: epoch seconds before which not to look; default: look at once.
     :param exponential_backoff: let the pauses double from ``poll_interval`` on.
-    :param max_wait: seconds that a pause may grow to, at most.
+    :param max_wait: seconds, or a timedelta, that a pause may grow to, at most.
+    :raises ValueError: if one of these is no such time, so that a task fails when it defers.
     """
 
     def __init__(
@@ -51,26 +55,29 @@ class ConversationTrigger(BaseTrigger):
         *,
         conversation_ids: Sequence[str],
         wait_for: Sequence[str],
-        grace_period: float,
-        poll_interval: float,
+        grace_period: float | timedelta,
+        poll_interval: float | timedelta,
         deadline: float,
         tavus_conn_id: str = TavusHook.default_conn_name,
         started_at: float | None = None,
         next_look: float | None = None,
         exponential_backoff: bool = False,
-        max_wait: float | None = None,
+        max_wait: float | timedelta | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.conversation_ids = list(conversation_ids)
         self.wait_for = list(wait_for)
-        self.grace_period = grace_period
-        self.poll_interval = poll_interval
-        self.deadline = deadline
+        # Checked here, in the worker: in the triggerer, one that cannot be reckoned with would be in all others' way.
+        self.grace_period = seconds("grace_period", grace_period)
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        if not self.poll_interval:
+            raise ValueError("poll_interval must be above 0: Tavus is not to be asked without a pause.")
+        self.deadline = _moment("deadline", deadline)
         self.tavus_conn_id = tavus_conn_id
-        self.started_at = time.time() if started_at is None else started_at
-        self.next_look = next_look
+        self.started_at = time.time() if started_at is None else _moment("started_at", started_at)
+        self.next_look = None if next_look is None else _moment("next_look", next_look)
         self.exponential_backoff = exponential_backoff
-        self.max_wait = max_wait
+        self.max_wait = None if max_wait is None else seconds("max_wait", max_wait)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, all of them plain JSON."""
@@ -137,3 +144,12 @@ class ConversationTrigger(BaseTrigger):
                 longest_interval=self.max_wait,
             ),
         )
+
+
+def _moment(name: str, epoch_seconds: float) -> float:
+    try:
+        if math.isfinite(moment := float(epoch_seconds)):
+            return moment
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f"{name} must be epoch seconds, such as time.time() + 3600, not {epoch_seconds!r}.")

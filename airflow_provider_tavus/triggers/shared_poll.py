@@ -125,7 +125,12 @@ class SharedPoll:
         waiter = Waiter(
             wait, asyncio.get_running_loop().create_future(), lambda sentence: own_context.run(tell, sentence)
         )
-        self._join(waiter, first_look)
+        try:
+            # Whoever cannot join is to leave as well: the poll goes on as long as anybody takes part.
+            self._join(waiter, first_look)
+        except Exception:
+            self._leave(waiter)
+            raise
         metrics.a_wait_began()
         long_lived.a_wait_began()
         try:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,36 @@ def test_its_arguments_hold_ids_and_numbers_alone(box: TavusBox) -> None:
 
     assert box.api_key not in json.dumps(arguments)
     assert box.base_url not in json.dumps(arguments)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"poll_interval": 0}, "poll_interval must be above 0"),
+        ({"poll_interval": -1}, "poll_interval must be 0 seconds or more"),
+        ({"poll_interval": "often"}, "poll_interval must be a number of seconds or a timedelta"),
+        ({"grace_period": None}, "grace_period must be a number of seconds or a timedelta"),
+        ({"max_wait": float("nan")}, "max_wait must be 0 seconds or more"),
+        ({"deadline": None}, "deadline must be epoch seconds"),
+        ({"deadline": datetime(2026, 11, 27, tzinfo=UTC)}, "deadline must be epoch seconds"),
+        ({"deadline": float("inf")}, "deadline must be epoch seconds"),
+        ({"started_at": "yesterday"}, "started_at must be epoch seconds"),
+        ({"next_look": float("nan")}, "next_look must be epoch seconds"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_reckoned_with_is_refused_before_it_is_deferred(wrong: dict[str, Any], message: str) -> None:
+    # In the triggerer it would break the waits of others, let Tavus be asked without a pause, or stop the event loop.
+    with pytest.raises(ValueError, match=message):
+        trigger(**wrong)
+
+
+def test_durations_may_be_timedeltas_and_numbers_may_be_texts() -> None:
+    durations = {"poll_interval": timedelta(minutes=1), "grace_period": "30", "max_wait": timedelta(hours=1)}
+
+    _, arguments = trigger(**durations).serialize()
+
+    assert [arguments[name] for name in durations] == [60.0, 30.0, 3600.0]
 
 
 async def test_an_event_names_conversations_and_says_nothing_of_what_was_said(box: TavusBox) -> None:

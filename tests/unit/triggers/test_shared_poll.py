@@ -550,6 +550,24 @@ async def test_a_poll_that_breaks_leaves_nobody_hanging(box: TavusBox, monkeypat
         assert isinstance(end, RuntimeError)
 
 
+async def test_a_poll_closes_after_its_last_wait_although_one_could_not_join(box: TavusBox) -> None:
+    one = box.add(Script.active())
+    unreckonable = Schedule(started_at=time.time(), interval="30", deadline=time.time() + 20)  # type: ignore[arg-type]
+    good = wait_for(one)
+    while not box.requests:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0.01)
+    (shared,) = shared_poll._polls[asyncio.get_running_loop()].values()
+    poll = shared.opening.result()
+
+    with pytest.raises(TypeError):
+        await poll.carry_out(Wait((one,), (), 600, unreckonable), time.time(), lambda _: None)
+    await cancelled([good])
+
+    if poll._running is not None:
+        await asyncio.wait_for(poll._running, 10)
+    assert poll._running is None
+
+
 async def test_a_poll_that_is_cancelled_by_whomever_goes_on(box: TavusBox) -> None:
     box.trouble("latency", route="get", seconds=0.3)
     waits = [wait_for(one, next_look=None) for one in calls(box, 12, 0.2)]
