@@ -3,6 +3,7 @@ What can go wrong between us and Tavus: one class per cause that a user can act 
 
 TavusError
 ├── ConfigurationError          the Airflow connection cannot be used; nothing was sent
+│   └── UnreadableConnectionError  there is none, or it cannot be read at the moment
 ├── InvalidArgumentError        an argument cannot be used; nothing was sent
 ├── TransportError              no answer, or none that can be read
 │   ├── ConnectionFailedError   refused, reset, unresolved, TLS or proxy trouble
@@ -57,6 +58,16 @@ class ConfigurationError(TavusError):
     """The Airflow connection cannot be used as it is; nothing was sent."""
 
     undone = True
+
+
+class UnreadableConnectionError(ConfigurationError):
+    """
+    Airflow says that there is no such connection.
+
+    It says the same of one that is malformed, and where a secrets backend could not be reached, which passes.
+    """
+
+    transient = True
 
 
 class InvalidArgumentError(TavusError, ValueError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_tavus.api.errors import AuthenticationError, ConfigurationError, TavusError
+from airflow_provider_tavus.api.errors import AuthenticationError, TavusError, UnreadableConnectionError
 from airflow_provider_tavus.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class TavusHook(BaseHook):
         """
         The connection, read and checked once.
 
-        :raises ConfigurationError: if there is no such connection, or it cannot be used.
+        :raises UnreadableConnectionError: if Airflow finds no such connection.
+        :raises ConfigurationError: if it cannot be used.
         """
         return self._read_connection()
 
@@ -64,7 +65,7 @@ class TavusHook(BaseHook):
             try:
                 connection = await get_async_connection(self.tavus_conn_id, hook=self)
             except AirflowNotFoundException:
-                raise self._no_connection() from None
+                raise self._unreadable_connection() from None
             self.__dict__["settings"] = client_settings(connection, await get_async_extra_dejson(connection))
         return self.settings
 
@@ -141,13 +142,14 @@ class TavusHook(BaseHook):
         try:
             connection = self.get_connection(self.tavus_conn_id)
         except AirflowNotFoundException:
-            raise self._no_connection() from None
+            raise self._unreadable_connection() from None
         return client_settings(connection, connection.extra_dejson)
 
-    def _no_connection(self) -> ConfigurationError:
-        return ConfigurationError(
-            f"There is no Airflow connection {self.tavus_conn_id!r}: add one of type 'tavus' "
-            "with the API key as its password."
+    def _unreadable_connection(self) -> UnreadableConnectionError:
+        return UnreadableConnectionError(
+            f"The Airflow connection {self.tavus_conn_id!r} cannot be read: there is none, it is malformed, or the "
+            "secrets backend could not be reached. If there is none, add one of type 'tavus' with the API key as its "
+            "password."
         )
 
     @classmethod

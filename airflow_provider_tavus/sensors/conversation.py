@@ -184,6 +184,6 @@ class ConversationSensor(WaitsForConversations, BaseSensorOperator):
         except Exception as error:
             if self.never_fail or (self.soft_fail and isinstance(error, AirflowSensorTimeout)):
                 raise AirflowSkipException(str(error)) from error
-            if isinstance(error, TavusError):
+            if isinstance(error, TavusError) and not error.transient:
                 raise AirflowFailException(str(error)) from error
             raise

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
 )
 
-from airflow_provider_tavus.api.errors import TavusError
+from airflow_provider_tavus.api.errors import TavusError, UnreadableConnectionError
 from airflow_provider_tavus.conversations.arguments import checked_event_types, checked_ids, seconds
 from airflow_provider_tavus.conversations.readiness import Verdict
 from airflow_provider_tavus.conversations.schedule import Schedule
@@ -95,7 +95,8 @@ class WaitsForConversations:
         status = event.get("status") if isinstance(event, dict) else None
         self._push_id(context)
         if status == "error":
-            raise TavusError(event["message"])
+            # Older triggers do not say whether it may pass.
+            raise (UnreadableConnectionError if event.get("transient") else TavusError)(event["message"])
         if status == "timeout":
             self._time_out(context, event["conversations"])
         if status == "done":
@@ -140,6 +141,9 @@ class WaitsForConversations:
             try:
                 # Not repeated here: the wait itself comes back, after its interval.
                 conversation = hook.send(calls.look_at_conversation(conversation_id), repeat=False)
+            except UnreadableConnectionError:
+                # Where there is none, the wait would be in vain: whether to try again is for the task's retries.
+                raise
             except TavusError as error:
                 news = wait.missed(conversation_id, error)
             else:

@@ -35,7 +35,7 @@ class ConversationTrigger(BaseTrigger):
     The event has ``status`` and, with it:
 
     * ``done`` or ``timeout``: ``conversations``, each one's verdict;
-    * ``error``: ``message``, of an error that waiting cannot cure.
+    * ``error``: ``message``, of an error that waiting cannot cure, and ``transient``: whether a retry of the task may.
 
     :param conversation_ids: the conversations to wait for.
     :param wait_for: the event types wanted of each, besides its end.
@@ -103,7 +103,7 @@ class ConversationTrigger(BaseTrigger):
         try:
             await self._carry_out(wait)
         except TavusError as error:
-            yield TriggerEvent({"status": "error", "message": str(error)})
+            yield TriggerEvent({"status": "error", "message": str(error), "transient": error.transient})
         else:
             yield TriggerEvent({"status": "timeout" if wait.undecided else "done", "conversations": wait.results()})
 
@@ -111,9 +111,9 @@ class ConversationTrigger(BaseTrigger):
         if SHARED_POLL not in sys.modules:
             # What it stands on takes long enough to import that every other trigger would notice.
             await asyncio.to_thread(import_module, SHARED_POLL)
-        from airflow_provider_tavus.triggers.shared_poll import carry_out, settings_after_a_refusal
+        from airflow_provider_tavus.triggers.shared_poll import carry_out, read_settings, settings_after_a_refusal
 
-        settings = await TavusHook(self.tavus_conn_id).resolve_settings()
+        settings = await read_settings(self.tavus_conn_id)
         first_look = self._first_look(wait.schedule, time.time())
         while True:
             try:

@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_tavus.api import calls
-from airflow_provider_tavus.api.errors import AuthenticationError, ConfigurationError
+from airflow_provider_tavus.api.errors import AuthenticationError, ConfigurationError, UnreadableConnectionError
 from airflow_provider_tavus.get_provider_info import get_provider_info
 from airflow_provider_tavus.hooks import tavus
 from airflow_provider_tavus.hooks.tavus import TavusHook
@@ -55,9 +55,24 @@ async def test_the_connection_is_read_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert await hook.resolve_settings() is settings
 
 
-def test_a_missing_connection_says_what_to_add() -> None:
-    with pytest.raises(ConfigurationError, match="no Airflow connection 'nowhere': add one of type 'tavus'"):
+@pytest.mark.parametrize(
+    "stored", [None, '{"conn_type": "tavus", "password": "canary-key"', '{"no_such": "canary-key"}']
+)
+def test_a_connection_that_is_missing_or_malformed_says_what_may_be_the_matter(
+    stored: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stored:
+        monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", stored)
+    says = "connection 'nowhere' cannot be read: there is none, it is malformed, or the secrets backend could not be"
+
+    with pytest.raises(UnreadableConnectionError, match=f"{says} reached.*add one of type 'tavus'") as sync:
         _ = TavusHook("nowhere").settings
+    with pytest.raises(UnreadableConnectionError, match=says):
+        asyncio.run(TavusHook("nowhere").resolve_settings())
+    works, message = TavusHook("nowhere").test_connection()
+
+    assert (works, message) == (False, str(sync.value))
+    assert "canary" not in message
 
 
 @pytest.mark.parametrize("extra", ["[1]", "5", '"text"'])

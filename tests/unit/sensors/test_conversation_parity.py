@@ -10,6 +10,7 @@ import pytest
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_tavus.testing import Script, Shape, TavusBox, events
+from airflow_provider_tavus.triggers import shared_poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,8 +146,15 @@ CASES = [
         "no such connection",
         arguments={"tavus_conn_id": "nowhere"},
         state=None,
-        error="AirflowFailException",
-        says="no Airflow connection",
+        error="UnreadableConnectionError",
+        says="connection 'nowhere' cannot be read",
+    ),
+    Case(
+        "no such connection: never_fail",
+        arguments={"tavus_conn_id": "nowhere", "never_fail": True},
+        state=None,
+        error="AirflowSkipException",
+        says="connection 'nowhere' cannot be read",
     ),
     # Outages that end in time.
     Case("outage: 500", trouble={"status": 500, "times": 2}),
@@ -168,7 +176,10 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_mode_ends_alike(case: Case, box: TavusBox, carry_out: Callable[..., Any]) -> None:
+def test_every_mode_ends_alike(
+    case: Case, box: TavusBox, carry_out: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_poll, "PAUSES_BEFORE_THE_CONNECTION", ())
     timeout = TIMEOUT if case.state == "waiting" else PATIENCE
     arguments = {"conversation_id": "c1", "poke_interval": POKE_INTERVAL, "timeout": timeout} | case.arguments
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_tavus.testing import Script, TavusBox
+from airflow_provider_tavus.triggers import shared_poll
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
 
 if TYPE_CHECKING:
@@ -183,9 +184,29 @@ async def test_the_event_loop_is_never_blocked(box: TavusBox, connect: Callable[
 
 
 async def test_a_connection_that_is_gone_is_told_in_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AIRFLOW_CONN_TAVUS_DEFAULT")
+    monkeypatch.setattr(shared_poll, "PAUSES_BEFORE_THE_CONNECTION", (0.1,))
 
     event = await event_of(trigger(tavus_conn_id="nowhere"))
 
-    assert event["status"] == "error"
-    assert "no Airflow connection 'nowhere'" in event["message"]
+    assert (event["status"], event["transient"]) == ("error", True)
+    assert "connection 'nowhere' cannot be read" in event["message"]
+
+
+async def test_a_wait_rides_out_that_its_connection_cannot_be_read_for_a_moment(
+    box: TavusBox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_poll, "PAUSES_BEFORE_THE_CONNECTION", (0.1, 2.0))
+    box.add(Script.finished(), conversation_id="c1", created_at=time.time() - 3600)
+    monkeypatch.delenv("AIRFLOW_CONN_TAVUS_DEFAULT")
+
+    waiting = asyncio.create_task(event_of(trigger()))
+    await asyncio.sleep(1)
+    connect()
+
+    assert (await waiting)["status"] == "done"
+
+
+async def test_an_error_that_no_retry_cures_says_so_in_the_event(box: TavusBox) -> None:
+    event = await event_of(trigger(conversation_ids=["c-unknown"]))
+
+    assert (event["status"], event["transient"]) == ("error", False)
