@@ -12,7 +12,7 @@ import heapq
 import math
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from airflow_provider_tavus.triggers.shared_poll import carry_out
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 
+    from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.conversations.readiness import Verdict
     from airflow_provider_tavus.triggers.discovery import Discovery
     from airflow_provider_tavus.triggers.event_state import EventState, OpenCall
@@ -53,21 +54,39 @@ ANSWER_HOLDS = 1.0
 HOUR = 3600.0
 
 
+@dataclass(slots=True)
+class WaitForOne(Wait):
+    """A wait for a single conversation, which also keeps what its reads tell that the list may not."""
+
+    created_at: float | None = field(init=False, default=None)
+
+    def saw(self, conversation: Conversation, now: float) -> str | None:
+        """Judge what was read, and keep when it was created."""
+        if conversation.created_at is not None:
+            self.created_at = conversation.created_at.timestamp()
+        return Wait.saw(self, conversation, now)
+
+
 @dataclass(eq=False, slots=True)
 class Watching:
     """A conversation that the watch waits for."""
 
-    listed: Listed
-    wait: Wait
+    row: Listed
+    wait: WaitForOne
     task: asyncio.Task[None] | None = None
     is_over: bool = False
 
     @property
+    def listed(self) -> Listed:
+        """The row, with the time of creation if only a read has told it: who is settled is kept by that."""
+        return self.row if self.row.created_at is not None else replace(self.row, created_at=self.wait.created_at)
+
+    @property
     def may_be_ready(self) -> bool:
         """Whether it had ended before anybody looked at it, and nobody has learned yet that it is not ready."""
-        verdict = self.wait.verdicts[self.listed.conversation_id]
+        verdict = self.wait.verdicts[self.row.conversation_id]
         is_not = self.wait.faults or (verdict.state == "waiting" and verdict.status is not None)
-        return not (self.listed.was_active or self.is_over or is_not)
+        return not (self.row.was_active or self.is_over or is_not)
 
 
 @dataclass(eq=False)
@@ -210,14 +229,14 @@ class Watch:
     def _watch(self, row: Listed, discovery: Discovery) -> None:
         now = time.time()
         schedule = Schedule(started_at=now, interval=self.interval, deadline=math.inf)
-        watching = Watching(row, Wait((row.conversation_id,), self.wait_for, self.grace_period, schedule))
+        watching = Watching(row, WaitForOne((row.conversation_id,), self.wait_for, self.grace_period, schedule))
         # Who goes on, by the list, is looked at when an interval is over; who has ended, at once.
         first_look = now + self.interval if row.was_active else None
         watching.task = asyncio.create_task(self._wait(watching, discovery, first_look))
         self._watching[row.conversation_id] = watching
 
     async def _wait(self, watching: Watching, discovery: Discovery, first_look: float | None) -> None:
-        conversation_id = watching.listed.conversation_id
+        conversation_id = watching.row.conversation_id
         try:
             # News of one can be what others are held back for.
             await carry_out(watching.wait, discovery.settings, first_look, lambda _: self._changed.set())
@@ -251,15 +270,15 @@ class Watch:
             ready_at, place, verdict, listed = heapq.heappop(self._ready)
             conversation_id = verdict.conversation_id
             try:
-                is_news = await self._is_news(verdict, ready_at, listed)
+                is_news = await self._is_of_interest_still(listed) and await self._is_news(verdict, ready_at, listed)
                 if is_news and verdict.state == "never":
                     self.tell(f"{verdict} No event.")
                     await self.state.settle(conversation_id, _hour(listed), verdict.reason or verdict.state)
             except Exception:
                 heapq.heappush(self._ready, (ready_at, place, verdict, listed))
                 raise
-            self._settled.setdefault(_hour(listed), set()).add(conversation_id)
-            del self._watching[conversation_id]
+            for row in (listed, self._watching.pop(conversation_id).row):
+                self._settled.setdefault(_hour(row), set()).add(conversation_id)
             if is_news and verdict.state == "ready":
                 self._unstored[conversation_id] = time.time(), listed
                 if self._callbacks is not None:
@@ -275,6 +294,17 @@ class Watch:
             self._held_since = time.monotonic()
             asyncio.get_running_loop().call_later(LONGEST_HOLD, self._changed.set)
         return self._held_since is not None and time.monotonic() < self._held_since + LONGEST_HOLD
+
+    async def _is_of_interest_still(self, listed: Listed) -> bool:
+        """Say whether one of which only a read has told when it was created is of the time that is watched."""
+        assert self._progress is not None, "nobody is watched before the beginning"
+        row = self._watching[listed.conversation_id].row
+        is_known = row.was_active or listed.conversation_id in self._progress.open
+        if row.created_at is not None or is_known or _created(listed) >= self._progress.watched_from:
+            return True
+        # Whether it has had an event may be forgotten by now. Under the hour of its row, so that it is not read again.
+        await self.state.settle(listed.conversation_id, _hour(row), "created before the time that is watched")
+        return False
 
     async def _is_news(self, verdict: Verdict, ready_at: float, listed: Listed) -> bool:
         assert self._progress is not None, "nobody is watched before the beginning"

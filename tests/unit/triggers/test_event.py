@@ -629,6 +629,47 @@ async def test_a_call_longer_than_the_lookback_is_not_lost_over_a_restart(box: T
     assert await triggerer.run(expected=0) == []
 
 
+async def test_whose_creation_only_a_read_tells_has_one_event_whoever_fires_it(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    begun(triggerer.store)
+    created_at = time.time() - 60
+    script = Script.finished(seconds=1, list_times=False)
+    # As the receiver of callbacks does, which goes by what it has read.
+    triggerer.store.store_event(box.add(script, created_at=created_at), created_at)
+    call = box.add(script, created_at=created_at)
+
+    (payload,) = await triggerer.run(expected=1)
+
+    assert payload["conversation_id"] == call
+    assert hour(payload["created_at"]) == hour(created_at)
+    assert await triggerer.run(expected=0) == []
+
+
+async def test_whose_creation_only_a_read_tells_and_who_is_long_over_is_read_once_and_has_no_event(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    # That it has had its event may be forgotten by now.
+    begun(triggerer.store, ago=400 * HOUR, watched_from=time.time() - 24 * HOUR)
+    old = box.add(Script.finished(seconds=1, list_times=False), created_at=time.time() - 300 * HOUR)
+
+    assert await triggerer.run(expected=0, until=lambda: box.count("get", old) > 0) == []
+    assert await triggerer.run(expected=0) == []
+    assert box.count("get", old) == 1
+
+
+async def test_a_long_call_whose_creation_only_a_read_tells_is_not_lost_over_a_restart(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    begun(triggerer.store, ago=31 * HOUR)
+    call = box.add(Script.active(list_times=False), created_at=time.time() - 30 * HOUR)
+
+    assert await triggerer.run(expected=0, until=lambda: call in triggerer.store.progress()["open"]) == []
+    box.end(call)
+
+    assert ids(await triggerer.run(expected=1)) == [call]
+
+
 async def test_a_call_longer_than_the_lookback_that_was_deleted_is_read_once_and_forgotten(
     box: TavusBox, triggerer: Triggerer
 ) -> None:
