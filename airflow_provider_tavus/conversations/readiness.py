@@ -126,7 +126,7 @@ def judge(
     shutdown = there.get(events.SHUTDOWN)
     shut_down_at = shutdown.timestamp if shutdown else None
     shutdown_reason = events.reason_of(shutdown, conversation)
-    counts_from = shut_down_at.timestamp() if shut_down_at else _last_sign_of(conversation, waiting_since, went_on_at)
+    counts_from = shut_down_at.timestamp() if shut_down_at else _over_since(conversation, waiting_since, went_on_at)
     state: State = "waiting"
     reason = None
     if ended and not missing:
@@ -147,11 +147,17 @@ def judge(
     )
 
 
-def _last_sign_of(conversation: Conversation, waiting_since: float, went_on_at: float | None) -> float:
+def last_sign_of(conversation: Conversation) -> float | None:
+    """Return when (epoch seconds) something last happened in or to a conversation; None if Tavus tells of nothing."""
+    told = [conversation.updated_at, *(event.timestamp for event in conversation.events or ())]
+    return max((moment.timestamp() for moment in told if moment), default=None)
+
+
+def _over_since(conversation: Conversation, waiting_since: float, went_on_at: float | None) -> float:
     # The end is no earlier than whatever is known to have happened before it; the creation may lie hours before. Never
     # the moment of a look that found it over: a wait that starts again would count from anew.
-    told = [conversation.updated_at, *(event.timestamp for event in conversation.events or ())]
-    last_told = max((moment.timestamp() for moment in told if moment), default=waiting_since)
+    last_sign = last_sign_of(conversation)
+    last_told = waiting_since if last_sign is None else last_sign
     return last_told if went_on_at is None else max(last_told, went_on_at)
 
 

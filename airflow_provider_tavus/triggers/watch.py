@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.api.errors import TavusError, UnknownConversationError
 from airflow_provider_tavus.conversations.labels import Labels
+from airflow_provider_tavus.conversations.readiness import last_sign_of
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.times import iso, utc
 from airflow_provider_tavus.conversations.wait import Wait
@@ -59,9 +60,11 @@ class WaitForOne(Wait):
     """A wait for a single conversation, which also keeps what its reads tell that the list may not."""
 
     created_at: float | None = field(init=False, default=None)
+    last_sign: float | None = field(init=False, default=None)
 
     def saw(self, conversation: Conversation, now: float) -> str | None:
-        """Judge what was read, and keep when it was created."""
+        """Judge what was read, and keep when it was created and when something last happened in it."""
+        self.last_sign = last_sign_of(conversation)
         if conversation.created_at is not None:
             self.created_at = conversation.created_at.timestamp()
         return Wait.saw(self, conversation, now)
@@ -248,8 +251,19 @@ class Watch:
             self._changed.set()
         watching.is_over = True
         verdict = watching.wait.verdicts[conversation_id]
-        ready_at = math.inf if verdict.ready_at is None else datetime.fromisoformat(verdict.ready_at).timestamp()
-        heapq.heappush(self._ready, (ready_at, next(self._order), verdict, watching.listed))
+        heapq.heappush(self._ready, (self._ready_at(watching, verdict), next(self._order), verdict, watching.listed))
+
+    def _ready_at(self, watching: Watching, verdict: Verdict) -> float:
+        """Return when a conversation became ready (epoch seconds), or infinity: lately, at a time that is not told."""
+        if verdict.ready_at is not None:
+            return datetime.fromisoformat(verdict.ready_at).timestamp()
+        listed, progress = watching.listed, self._progress
+        assert progress is not None, "nobody is watched before the beginning"
+        if verdict.state != "ready" or listed.was_active or listed.conversation_id in progress.open:
+            return math.inf
+        # It was over when first seen, and does not tell since when, as in test mode: the last that it tells of counts.
+        last_sign = listed.created_at if watching.wait.last_sign is None else watching.wait.last_sign
+        return math.inf if last_sign is None or progress.is_news(last_sign) else last_sign
 
     def _is_not_to_be_had(self, conversation_id: str, discovery: Discovery, error: Exception) -> None:
         if isinstance(error, UnknownConversationError) and not discovery.lists(conversation_id):

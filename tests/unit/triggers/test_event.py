@@ -350,6 +350,23 @@ async def test_what_was_ready_before_the_watch_first_began_is_history(box: Tavus
     assert await triggerer.run(expected=0) == []
 
 
+@pytest.mark.parametrize("keeps_state", [True, False])
+async def test_what_was_over_before_the_watch_began_is_history_although_it_tells_no_time(
+    keeps_state: bool, box: TavusBox, triggerer: Triggerer
+) -> None:
+    # One in test mode has no event of its end.
+    box.add(Script.test_mode(), conversation_id="c-before", created_at=time.time() - HOUR / 2)
+
+    def watcher() -> ConversationEventTrigger:
+        return triggerer.trigger(keeps_state=keeps_state, wait_for=[])
+
+    assert await triggerer.run(watcher(), expected=0, until=lambda: box.count("get", "c-before") > 0) == []
+    fired = await triggerer.run(
+        watcher(), expected=1, meanwhile=lambda: box.add(Script.test_mode(), conversation_id="c-after")
+    )
+    assert ids(fired) == ["c-after"]
+
+
 async def test_what_had_ended_before_and_becomes_ready_afterwards_gets_its_event(
     box: TavusBox, triggerer: Triggerer
 ) -> None:
