@@ -154,9 +154,10 @@ class StateOfAssets:
         self._settling = asyncio.Lock()
 
     async def load(self) -> Progress | None:
-        """Return how far the watcher had come; of several assets, the one that has been watched longest tells."""
-        kept = await self._get(PROGRESS_KEY)
-        return min(map(Progress.from_plain, kept), key=lambda progress: progress.began, default=None)
+        """Return how far the watcher had come; of several assets, the one tells that is watched longest, and still."""
+        kept = map(Progress.from_plain, await self._get(PROGRESS_KEY))
+        # One that was away for a while would have it look back to what the others have forgotten by now.
+        return min(kept, key=lambda progress: (progress.began, -progress.watched_from), default=None)
 
     async def save(self, progress: Progress) -> None:
         """Keep how far the watcher has come."""

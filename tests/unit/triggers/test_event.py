@@ -795,6 +795,23 @@ async def test_a_watcher_that_was_another_for_some_days_repeats_no_event(
     assert ids(await triggerer.run(expected=1)) == ["c80"]
 
 
+async def test_an_asset_that_was_away_from_a_shared_watcher_brings_no_old_events_again(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    # It had its event; the asset that stayed has forgotten that, and in the one that was away it never stood.
+    box.add(Script.finished(seconds=1), conversation_id="c-old", created_at=time.time() - 230 * HOUR)
+    began = time.time() - 1000 * HOUR
+    stayed, away = triggerer.store, AssetStore()
+    trigger = triggerer.trigger()
+    trigger.asset_state_store = SimpleNamespace(_by_name={"away": away, "stayed": stayed}, _by_uri={})  # type: ignore[assignment]
+    for store, hours in ((stayed, 24), (away, 260)):
+        progress = Progress(began, time.time() - hours * HOUR)
+        store.kept[f"tavus/{trigger.name_in_the_state}/progress"] = json.dumps(progress.as_plain())
+    call = box.add(Script.active(), conversation_id="c-new")
+
+    assert ids(await triggerer.run(trigger, expected=1, meanwhile=lambda: box.end(call))) == [call]
+
+
 async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(
     box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
