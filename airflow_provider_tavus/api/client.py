@@ -56,6 +56,9 @@ class TavusClient:
         self._settings = settings
         self._retry = RetryPolicy(retries=settings.retries)
         self._session = requests.Session()
+        # Where a redirect leads is not even looked at, which requests does though it is told not to follow: it stumbles
+        # over what is no URL.
+        self._session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
         self._session.headers.update(settings.headers)
         # With none of its own, requests would send Tavus the password that a ~/.netrc has for its host, or for any.
         self._session.auth = lambda request: request

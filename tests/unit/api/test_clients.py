@@ -215,6 +215,14 @@ def test_a_redirect_is_not_followed_with_our_key(send: Any, box: TavusBox) -> No
         assert elsewhere.requests == []
 
 
+@pytest.mark.parametrize("location", ["http://[bad", "http://tavus.example:port/", "http://\u00ad/", "//"])
+def test_a_redirect_to_what_is_no_url_is_an_unexpected_status(location: str, send: Any, box: TavusBox) -> None:
+    box.trouble(route="get", status=302, headers={"Location": location}, body="")
+
+    with pytest.raises(errors.UnexpectedStatusError, match="Tavus answered 302"):
+        send(GET)
+
+
 def test_every_request_says_who_we_are(send: Any, box: TavusBox) -> None:
     send(GET)
 
