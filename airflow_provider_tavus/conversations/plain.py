@@ -25,10 +25,12 @@ def as_plain(conversation: Conversation, *, include: Collection[str] = ()) -> di
     seconds. What Tavus sent beyond that is kept under its own name.
 
     :param include: names of fields to keep of ``conversation_url``, ``callback_url`` and ``meeting_token``:
-        whoever reads them can enter the room or post in the user's name, so they are left out unless named.
+        whoever reads them can enter the room or post in the user's name, so they are left out unless named, of
+        the conversation as of its events.
     """
     ready = events.latest_transcript_event(conversation)
     turns = transcript(conversation)
+    secrets = LEFT_OUT_UNLESS_NAMED.difference(include) | {"webhook_url"}
     plain = {
         "conversation_id": conversation.conversation_id,
         "conversation_name": conversation.conversation_name,
@@ -42,7 +44,7 @@ def as_plain(conversation: Conversation, *, include: Collection[str] = ()) -> di
         "transcript": None if turns is None else [_turn(turn) for turn in turns],
         "events": None
         if conversation.events is None
-        else [_event(event, without_transcript=event is ready) for event in conversation.events],
+        else [_event(event, secrets | {"transcript"} if event is ready else secrets) for event in conversation.events],
     }
     named = {name: getattr(conversation, name, None) for name in LEFT_OUT_UNLESS_NAMED.intersection(include)}
     beyond = conversation.model_extra or {}
@@ -64,10 +66,9 @@ def _turn(turn: Turn) -> dict[str, Any]:
     }
 
 
-def _event(event: Event, *, without_transcript: bool) -> dict[str, Any]:
-    left_out = {"transcript"} if without_transcript else set()
+def _event(event: Event, left_out: Collection[str]) -> dict[str, Any]:
     return {
         "event_type": event.event_type,
         "timestamp": iso(event.timestamp),
         "properties": {name: value for name, value in event.properties.items() if name not in left_out},
-    } | {name: value for name, value in (event.model_extra or {}).items() if name != "webhook_url"}
+    } | {name: value for name, value in (event.model_extra or {}).items() if name not in left_out}

@@ -22,6 +22,7 @@ from airflow_provider_tavus.collect.dialects import DIALECTS, Dialect
 from airflow_provider_tavus.collect.rows import Rows, rows_of
 from airflow_provider_tavus.collect.sql import CONVERSATIONS_AT_A_TIME, Database, SqlError
 from airflow_provider_tavus.collect.tables import TABLES
+from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -382,8 +383,12 @@ json_values = st.recursive(
 )
 
 
+# What opens a room is left out of the tables.
+names = texts.filter(lambda name: name not in LEFT_OUT_UNLESS_NAMED | {"webhook_url"})
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(texts, st.dictionaries(texts, json_values, max_size=3), json_values)
+@given(texts, st.dictionaries(names, json_values, max_size=3), json_values)
 def test_whatever_was_said_can_be_stored(
     kind: Kind, connection: Any, database: Database, prefix: str, content: str, properties: Any, tool_calls: Any
 ) -> None:

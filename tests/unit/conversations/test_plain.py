@@ -48,6 +48,15 @@ def test_what_opens_a_room_is_left_out_unless_named() -> None:
     assert plain(include=["meeting_token", "callback_url"])["meeting_token"] == "jwt"
 
 
+def test_what_opens_a_room_is_left_out_of_events_as_well() -> None:
+    secrets = {name: BODY[name] for name in ("conversation_url", "callback_url", "meeting_token")}
+    event = secrets | {"event_type": "application.post_call_action", "properties": secrets | {"x": 1}}
+
+    assert plain(event)["events"] == [{"event_type": event["event_type"], "timestamp": None, "properties": {"x": 1}}]
+    (kept,) = plain(event, include=["meeting_token"])["events"]
+    assert (kept["meeting_token"], kept["properties"]) == ("jwt", {"meeting_token": "jwt", "x": 1})
+
+
 def test_unknown_fields_and_events_are_kept() -> None:
     event = {"event_type": "canvas.interaction", "message_type": "canvas", "properties": {"x": [1]}}
 
