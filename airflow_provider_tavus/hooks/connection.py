@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 KNOWN_EXTRAS = frozenset({"connect_timeout", "read_timeout", "retries", "proxy", "ca_bundle", "verify"})
 
+TICKED = "y"
+"""As the button Test of Airflow 2.11 sends a box that is ticked."""
+
 log = logging.getLogger(__name__)
 
 
@@ -127,9 +130,9 @@ class _Extra:
     def flag(self, name: str, default: bool) -> bool:
         value = self._fields.get(name, default)
         word = str(value).strip().lower()
-        if word not in {"true", "false"}:
+        if word not in {"true", TICKED, "false"}:
             raise self._refusal(name, "true or false")
-        return word == "true"
+        return word != "false"
 
     def proxy(self) -> str | None:
         proxy = self.text("proxy")

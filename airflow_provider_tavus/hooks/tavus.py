@@ -176,8 +176,7 @@ class TavusHook(BaseHook):
         def widget(field: dict[str, Any]) -> Any:
             schema, about = field["schema"], {"label": field["label"], "description": field["description"]}
             if "boolean" in schema["type"]:
-                # The button Test sends a box that is ticked as its value, which by itself is "y".
-                return BooleanField(**about, default=schema["default"], render_kw={"value": "true"})
+                return BooleanField(**about, default=schema["default"])
             if schema.get("format") == "password":
                 return PasswordField(**about, widget=BS3PasswordFieldWidget())
             return StringField(**about, widget=BS3TextFieldWidget())
