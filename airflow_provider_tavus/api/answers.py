@@ -149,9 +149,11 @@ def _without(sent: list[str], words: str) -> str:
     for text in sent:
         if len(text) >= SHORTEST_SECRET:
             words = words.replace(text, LEFT_OUT)
+    # URLs before quotes, which would leave the rest of one that is spelt otherwise than it was sent.
+    words = _URL.sub(LEFT_OUT, words)
     for text in sent:
         words = _without_quotes(text, words)
-    return _URL.sub(LEFT_OUT, words)
+    return words
 
 
 def _without_quotes(text: str, words: str) -> str:

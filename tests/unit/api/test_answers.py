@@ -85,6 +85,7 @@ def refused(status: int, words: str) -> str:
         ("too long: You are speaking   with\nMs. Petrova about her loan.", "too long: ***"),
         (f"{{'callback_url': '{SENT['callback_url']}'}} is no URL", "{'callback_url': '***'} is no URL"),
         ("cannot reach https://hooks.example.com/token-012345", "cannot reach ***"),
+        ("cannot reach https://hooks.example.com/token-01%32canary", "cannot reach ***."),
         ("unknown secret 'a token of 25 characters'", "unknown secret '***'"),
         ("'You are speaking with Ms. Petr...' is too long", "'***...' is too long"),
         ("no speaking with Ms. Petrova about her car", "no***car"),
