@@ -30,7 +30,8 @@ def moment(value: Any) -> datetime | None:
     """Return a moment in UTC, from ISO 8601 (in UTC unless it says otherwise) or from epoch seconds or milliseconds."""
     try:
         if isinstance(value, str) and (_begins_like_a_date(value) or not number(value)):
-            moment = datetime.fromisoformat(value.strip())
+            # RFC 3339 allows a small t and z, Python no small z.
+            moment = datetime.fromisoformat(value.strip().upper())
             if moment.tzinfo is UTC:
                 return moment
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

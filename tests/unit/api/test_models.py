@@ -76,6 +76,7 @@ def test_turns_of_tools_keep_what_they_carry() -> None:
         ("2026-04-29T03:47:01Z", datetime(2026, 4, 29, 3, 47, 1, tzinfo=UTC)),
         ("2026-04-29T05:47:01.500000+02:00", datetime(2026, 4, 29, 3, 47, 1, 500000, tzinfo=UTC)),
         ("2026-04-29T03:47:01", datetime(2026, 4, 29, 3, 47, 1, tzinfo=UTC)),
+        ("2026-04-29t03:47:01z", datetime(2026, 4, 29, 3, 47, 1, tzinfo=UTC)),
         (1777434421, datetime(2026, 4, 29, 3, 47, 1, tzinfo=UTC)),
         (1777434421000, datetime(2026, 4, 29, 3, 47, 1, tzinfo=UTC)),
         ("1777434421", datetime(2026, 4, 29, 3, 47, 1, tzinfo=UTC)),
