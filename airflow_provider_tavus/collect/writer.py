@@ -23,7 +23,7 @@ from airflow_provider_tavus.collect.layout import (
     safe_name,
     table_object,
 )
-from airflow_provider_tavus.collect.tables import TABLES
+from airflow_provider_tavus.collect.tables import CONVERSATIONS, TABLES, read_json_lines
 from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
 from airflow_provider_tavus.conversations.renderings.lines import Style
 
@@ -70,7 +70,7 @@ class NotStored:
 
 
 class SpoiltObjectError(Exception):
-    """A raw object is no conversation, so the tables of its date cannot be made. Nothing of it is in the message."""
+    """A raw object is not what it is named after, so no tables can be made of its date. No message has a word of it."""
 
 
 class PartitionNeverRestsError(Exception):
@@ -244,15 +244,19 @@ def _lines(name: str, body: bytes) -> Sequence[bytes]:
     """
     Return the lines of a raw object.
 
-    :raises SpoiltObjectError: if there are none: passed over, its rows would vanish from the tables unnoticed.
+    :raises SpoiltObjectError: if there are none, or they are not those of the conversation that it is named after:
+        passed over, its rows would vanish from the tables unnoticed; a copy's rows would be there twice.
     """
     with suppress(Exception):
-        return lines_of_tables(body)
+        lines = lines_of_tables(body)
+        (row,) = read_json_lines(CONVERSATIONS, lines[:1])
+        if name.endswith(f"/{safe_name(row.conversation_id)}.json"):
+            return lines
     # Not from the fault: its words could be what somebody said.
     raise SpoiltObjectError(
-        f"{name} at the destination is no conversation that Tavus has sent, so the tables of its date cannot be made. "
-        "If others have put it there, remove it. If not, put there what Tavus answers when it is asked for the "
-        "conversation with verbose=true, or remove it, and its rows go."
+        f"{name} at the destination is not the conversation of that name as Tavus has sent it, so the tables of its "
+        "date cannot be made. If others have put it there, remove it. If not, put there what Tavus answers when it is "
+        "asked for the conversation with verbose=true, or remove it, and its rows go."
     )
 
 

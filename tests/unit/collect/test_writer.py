@@ -57,8 +57,18 @@ def test_what_has_a_name_that_no_conversation_has_is_passed_over(store: LocalSto
     assert ids_in_the_table(store) == ["c1"]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", f'["{CANARY}'.encode(), f'{{"said": "{CANARY}"}}'.encode()])
-def test_a_raw_object_that_is_no_conversation_is_named_and_the_tables_stay_as_they_are(
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        f'["{CANARY}'.encode(),
+        f'{{"said": "{CANARY}"}}'.encode(),
+        f'{{"conversation_id": "c1", "said": "{CANARY}"}}'.encode(),
+    ],
+    ids=["empty", "array", "cut off", "no conversation", "copy of another"],
+)
+def test_a_raw_object_that_is_not_the_conversation_of_its_name_is_named_and_the_tables_stay_as_they_are(
     store: LocalStore, writer: Writer, content: bytes
 ) -> None:
     take(writer, "c1")
