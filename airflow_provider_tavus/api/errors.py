@@ -51,6 +51,7 @@ class TavusError(Exception):
 
     def __init__(self, message: str, *, conversation_id: str | None = None) -> None:
         super().__init__(f"{message} {self.what_to_do}".rstrip())
+        self.what_happened = message
         self.conversation_id = conversation_id
 
 

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_tavus.api.errors import InvalidArgumentError, UnknownConversationError
-from airflow_provider_tavus.conversations.events import SHUTDOWN, has_ended, latest_event
+from airflow_provider_tavus.api.errors import InvalidArgumentError, InvalidRequestError, UnknownConversationError
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.links.conversation import ConversationLink
 from airflow_provider_tavus.operators.each_conversation import SucceedOrFail, checked_choice, work_on_each
+from airflow_provider_tavus.operators.over import is_surely_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_tavus.api.models import Conversation
 
 
 class DeleteConversationOperator(BaseOperator):
@@ -78,7 +76,7 @@ class DeleteConversationOperator(BaseOperator):
             if self.on_unknown == "fail":
                 raise
             return "unknown"
-        if not (self.allow_active or self._is_surely_over(hook, conversation)):
+        if not (self.allow_active or is_surely_over(hook, conversation)):
             raise InvalidArgumentError(
                 f"Conversation {conversation_id} is still {conversation.status}, and so was not deleted: wait for its "
                 "end, or set allow_active=True.",
@@ -87,17 +85,24 @@ class DeleteConversationOperator(BaseOperator):
         self._delete_known(hook, conversation_id)
         return "deleted"
 
-    def _is_surely_over(self, hook: TavusHook, conversation: Conversation) -> bool:
-        if conversation.status == "ended" or not has_ended(conversation):
-            return has_ended(conversation)
-        # A status that is not documented may be that of a call that goes on.
-        events = hook.get_conversation(conversation.conversation_id, verbose=True)
-        return latest_event(events, SHUTDOWN) is not None
-
     def _delete_known(self, hook: TavusHook, conversation_id: str) -> None:
         from airflow_provider_tavus.api import calls
 
         try:
             hook.send(calls.delete_conversation(conversation_id, hard=self.hard))
-        except UnknownConversationError:
+        except UnknownConversationError as refusal:
+            # An earlier request may have been ours, with its answer lost; or this is no word on the conversation.
+            if self._can_be_read(hook, conversation_id):
+                raise InvalidRequestError(
+                    f"{refusal.what_happened} But the conversation is still there.",
+                    conversation_id=conversation_id,
+                ) from None
             self.log.info("Conversation %s is gone already: its deletion was answered for twice.", conversation_id)
+
+    @staticmethod
+    def _can_be_read(hook: TavusHook, conversation_id: str) -> bool:
+        try:
+            hook.get_conversation(conversation_id)
+        except UnknownConversationError:
+            return False
+        return True

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 SucceedOrFail = Literal["succeed", "fail"]
 
 NOT_TRIED = "The task ended before it was this conversation's turn."
+UNDER_WAY = "The task ended while it was this conversation's turn: it may be done."
 
 
 def checked_choice(name: str, choice: SucceedOrFail) -> SucceedOrFail:
@@ -45,14 +46,14 @@ def work_on_each(
     ids = checked_ids(conversation_id)
     if isinstance(conversation_id, str):
         context["ti"].xcom_push(key="conversation_id", value=conversation_id)
-    results: list[dict[str, Any]] = [{"conversation_id": one, "outcome": "failed", "error": NOT_TRIED} for one in ids]
-    shaped = results[0] if isinstance(conversation_id, str) else results
     earlier = _done_by_earlier_tries(context)
+    results = [_so_far(one, earlier.get(one)) for one in ids]
+    shaped = results[0] if isinstance(conversation_id, str) else results
     try:
         for one, result in zip(ids, results, strict=True):
             if one in earlier:
-                result |= {"outcome": earlier[one], "error": None}
                 continue
+            result["error"] = UNDER_WAY
             try:
                 result |= {"outcome": work(one), "error": None}
             except TavusError as fault:
@@ -73,6 +74,11 @@ def work_on_each(
             context["ti"].xcom_push(key="return_value", value=shaped)
         raise
     return shaped
+
+
+def _so_far(conversation_id: str, outcome: str | None) -> dict[str, Any]:
+    done = {"outcome": outcome, "error": None} if outcome else {"outcome": "failed", "error": NOT_TRIED}
+    return {"conversation_id": conversation_id} | done
 
 
 def _done_by_earlier_tries(context: Context) -> dict[str, str]:

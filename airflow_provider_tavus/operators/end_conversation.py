@@ -13,6 +13,7 @@ from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retri
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.links.conversation import ConversationLink
 from airflow_provider_tavus.operators.each_conversation import SucceedOrFail, checked_choice, work_on_each
+from airflow_provider_tavus.operators.over import is_surely_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,10 +83,12 @@ class EndConversationOperator(BaseOperator):
         conversation_id = conversation.conversation_id
         try:
             hook.send(calls.end_conversation(conversation_id))
-        except InvalidRequestError:
+        except InvalidRequestError as refusal:
             # A second end is refused by some accounts, and the first one may have been ours with its answer lost. That
             # may sound as if the conversation was unknown: if it is, it cannot be read either.
-            if not has_ended(hook.get_conversation(conversation_id)):
-                raise
+            if not is_surely_over(hook, hook.get_conversation(conversation_id)):
+                raise InvalidRequestError(
+                    f"{refusal.what_happened} The call goes on.", conversation_id=conversation_id
+                ) from None
             return not has_ended(conversation)
         return True

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_tavus.api.errors import ServerError
+from airflow_provider_tavus.api.errors import ServerError, UnreadableConnectionError
 from airflow_provider_tavus.operators.delete_conversation import DeleteConversationOperator
 from airflow_provider_tavus.testing import Script, TavusBox
 
@@ -97,6 +97,14 @@ def test_an_answer_that_is_lost_makes_no_failure(box: TavusBox) -> None:
     assert box.count("delete") == 2
 
 
+def test_a_refusal_that_leaves_the_conversation_there_is_no_deletion(box: TavusBox) -> None:
+    box.trouble(route="delete", status=400, body={"error": "conversation_id over: try later"})
+
+    with pytest.raises(AirflowFailException, match=r"try later. But the conversation is still there"):
+        delete(on_unknown="succeed")
+    assert "over" in box.world
+
+
 def test_a_retry_knows_what_the_try_before_it_has_deleted(
     box: TavusBox, connect: Callable[..., str], task_instance_type: Any
 ) -> None:
@@ -115,6 +123,42 @@ def test_a_retry_knows_what_the_try_before_it_has_deleted(
     ti.clear()
     with pytest.raises(AirflowFailException, match="Check the id"):
         ti.run(operator)
+
+
+def test_a_retry_knows_what_was_deleted_also_after_a_try_that_did_nothing(
+    box: TavusBox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, task_instance_type: Any
+) -> None:
+    asked: dict[str, Any] = {"conversation_id": ["live", "over"], "hard": True, "on_unknown": "fail"}
+    operator = DeleteConversationOperator(task_id="delete", allow_active=True, **asked)
+    connect(extra={"retries": 0})
+    box.trouble(status=503, conversation_id="live", times=1)
+    ti = task_instance_type(task_id="delete")
+    with pytest.raises(ServerError):
+        ti.run(operator)
+    with monkeypatch.context() as away:
+        away.delenv("AIRFLOW_CONN_TAVUS_DEFAULT")
+        with pytest.raises(UnreadableConnectionError):
+            ti.run(operator)
+
+    assert [one["outcome"] for one in ti.xcoms["return_value"]] == ["failed", "deleted"]
+    assert [one["outcome"] for one in ti.run(operator)] == ["deleted", "deleted"]
+
+
+def test_the_one_that_was_being_deleted_when_the_task_was_interrupted_may_be_gone(
+    box: TavusBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DeleteConversationOperator, "_delete_known", interrupted)
+    ti = TaskInstance()
+
+    with pytest.raises(KeyboardInterrupt):
+        delete(ti, conversation_id=["over", "live"])
+
+    under_way, not_tried = ti.xcoms["return_value"]
+    assert under_way["error"] == "The task ended while it was this conversation's turn: it may be done."
+    assert not_tried["error"] == "The task ended before it was this conversation's turn."
 
 
 def test_a_refused_key_is_not_tried_on_every_conversation(box: TavusBox) -> None:

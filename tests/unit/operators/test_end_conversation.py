@@ -100,10 +100,13 @@ def test_a_conversation_that_is_gone_when_it_is_to_be_ended_is_unknown(box: Tavu
     assert end(on_unknown="succeed")["outcome"] == "unknown"
 
 
-def test_a_refusal_that_leaves_the_call_going_on_is_a_failure(box: TavusBox) -> None:
-    box.trouble(route="end", status=400, body={"error": "Not now"})
-    with pytest.raises(AirflowFailException, match="Not now"):
-        end()
+@pytest.mark.parametrize("words", ["Not now", "Invalid conversation_id"])
+@pytest.mark.parametrize("conversation_id", ["live", "odd"])
+def test_a_refusal_that_leaves_the_call_going_on_is_a_failure(words: str, conversation_id: str, box: TavusBox) -> None:
+    box.add(Script.active(active_status="starting"), conversation_id="odd")
+    box.trouble(route="end", status=400, body={"error": words})
+    with pytest.raises(AirflowFailException, match=rf"{words}\. The call goes on"):
+        end(conversation_id=conversation_id, on_unknown="succeed")
 
 
 def test_all_of_a_list_are_worked_on_and_the_result_tells_of_each(box: TavusBox) -> None:
