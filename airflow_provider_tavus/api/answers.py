@@ -47,6 +47,9 @@ LEFT_OUT = "***"
 _URL = re.compile(r"\w[\w+.-]{0,30}://\S+")
 """Bounded: whoever answers in Tavus' place may send a word of any length."""
 
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))")
+"""As JSON and Python spell what is no plain character."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -97,12 +100,14 @@ def no_answer(
 
 
 def _error(call: Call[Any], answer: Answer, api_key: str) -> errors.ApiError:
-    reason = _reason(call, answer, api_key)
+    words = _words(answer)
+    # A part of the key is what a 401 could repeat.
+    reason = "" if answer.status == 401 else _repeatable(call, words, api_key)
     request_id = answer.headers.get("x-request-id") or answer.headers.get("cf-ray")
     message = f"Tavus answered {answer.status} to {call}"
     message += f": {reason}" if reason else ""
     message += f" (request id {request_id})." if request_id else "."
-    return _error_class(call, answer.status, reason)(
+    return _error_class(call, answer.status, words)(
         message,
         conversation_id=call.conversation_id,
         status=answer.status,
@@ -111,7 +116,9 @@ def _error(call: Call[Any], answer: Answer, api_key: str) -> errors.ApiError:
     )
 
 
-def _error_class(call: Call[Any], status: int, reason: str) -> type[errors.ApiError]:
+def _error_class(call: Call[Any], status: int, words: str) -> type[errors.ApiError]:
+    # The path that was asked for has the word conversations in it, whatever is said of it.
+    reason = " ".join(word for word in words.split() if "/" not in word)
     if call.conversation_id is not None and (
         (status == 404 and "conversation" in reason.lower()) or (status == 400 and "conversation_id" in reason)
     ):
@@ -126,23 +133,34 @@ def _error_class(call: Call[Any], status: int, reason: str) -> type[errors.ApiEr
     return ERROR_BY_STATUS.get(status, errors.UnexpectedStatusError)
 
 
-def _reason(call: Call[Any], answer: Answer, api_key: str) -> str:
-    """
-    Tavus' own words, from ``error`` or ``message``, without what they may repeat of the request.
-
-    Only of a 4xx: what a 5xx carries is undocumented. Not of a 401: a part of the key is what they could repeat.
-    """
-    if not 400 <= answer.status < 500 or answer.status == 401:
+def _words(answer: Answer) -> str:
+    """Return Tavus' own words, from ``error`` or ``message``, of a 4xx: what a 5xx carries is undocumented."""
+    if not 400 <= answer.status < 500:
         return ""
     try:
         body = read_json(answer.body)
     except ValueError:
         return ""
     words = (body.get("error") or body.get("message")) if isinstance(body, dict) else None
-    if not isinstance(words, str):
-        return ""
+    return _in_a_line(words[:LONGEST_ANSWER]) if isinstance(words, str) else ""
+
+
+def _unescaped(words: str) -> str:
+    pairs = _ESCAPE.sub(_character, words).encode("utf-16", "surrogatepass")
+    return pairs.decode("utf-16", "replace")
+
+
+def _character(escape: re.Match[str]) -> str:
+    code = escape[1] or escape[2]
+    return chr(int(code, 16)) if code else {"n": " ", "r": " ", "t": " "}.get(escape[3], escape[3])
+
+
+def _repeatable(call: Call[Any], words: str, api_key: str) -> str:
+    """Return Tavus' words without what they repeat of the request."""
     sent = [api_key, *sorted(map(_in_a_line, _texts(call.body)), key=len, reverse=True)]
-    return _without(sent, _in_a_line(words[:LONGEST_ANSWER]))[:LONGEST_REASON].rstrip(".")
+    # What is quoted may be as it was sent, or spelt with escapes.
+    kept = _without(sent, _in_a_line(_unescaped(_without(sent, words))))
+    return kept[:LONGEST_REASON].rstrip(".")
 
 
 def _without(sent: list[str], words: str) -> str:

@@ -32,6 +32,14 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    UnicodeError,
+)
+"""Faults that come before anything of a request is sent."""
+
 
 class AsyncTavusClient:
     """
@@ -96,8 +104,7 @@ class AsyncTavusClient:
                 self.bytes_received += len(body)
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as fault:
             # UnicodeError: a host that no name can be looked up of.
-            never_sent = isinstance(fault, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-            raise no_answer(call, _kind(fault), fault, never_sent=never_sent) from None
+            raise no_answer(call, _kind(fault), fault, never_sent=isinstance(fault, NEVER_SENT)) from None
         return Answer(response.status, response.headers, body)
 
     async def __aenter__(self) -> AsyncTavusClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,10 +13,12 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     DecodeError,
     HTTPError,
+    LocationParseError,
     NewConnectionError,
     ProtocolError,
     ProxyError,
     ReadTimeoutError,
+    SSLError,
 )
 
 from airflow_provider_tavus.api.answers import Answer, no_answer, read_answer
@@ -141,8 +144,15 @@ def _kind(fault: Exception) -> type[TransportError]:
 
 
 def _never_sent(fault: Exception) -> bool:
+    if isinstance(fault, UnicodeError | LocationParseError):
+        return True
     # What urllib3 says of it stands in the first argument of what requests makes of it.
     reason = getattr(next(iter(fault.args), None), "reason", None)
+    if isinstance(reason, SSLError):
+        return isinstance(next(iter(reason.args), None), ssl.SSLCertVerificationError)
     if isinstance(reason, ProxyError):
         reason = reason.original_error
+        if type(reason) is OSError:
+            # http.client has no class of its own for a proxy that opens no tunnel.
+            return str(reason).startswith("Tunnel connection failed")
     return isinstance(reason, NewConnectionError | ConnectTimeoutError)

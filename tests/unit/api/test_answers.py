@@ -63,7 +63,9 @@ def test_tavus_own_words_are_passed_on_in_one_short_line(name: str) -> None:
     assert len(str(raised.value)) < 500
 
 
+PROMPT = 'Patient: Ada\nHIV: yes\n"患者" C:\\notes\\new'
 SENT = {
+    "custom_greeting": PROMPT,
     "pal_id": "p123456789",
     "conversational_context": "You are speaking with Ms. Petrova about her loan.",
     "callback_url": "https://hooks.example.com/token-0123456789",
@@ -90,6 +92,10 @@ def refused(status: int, words: str) -> str:
         ("'You are speaking with Ms. Petr...' is too long", "'***...' is too long"),
         ("no speaking with Ms. Petrova about her car", "no***car"),
         ("Invalid pal_id p123456789", "Invalid pal_id p123456789"),
+        (f"bad: {PROMPT!r}", "bad: '***'"),
+        (f"bad: {json.dumps(PROMPT)}", 'bad: "***"'),
+        (f"bad: {PROMPT}", "bad: ***"),
+        (r"no \ud83d\ude00 and \ud83d", "no \U0001f600 and \ufffd"),
     ],
 )
 def test_tavus_own_words_repeat_nothing_that_was_sent_but_ids(words: str, repeated: str) -> None:

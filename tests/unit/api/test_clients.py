@@ -424,6 +424,7 @@ def test_a_create_that_was_refused_for_the_moment_is_sent_again(send: Any, box: 
         {"base_url": "http://no-such-host.invalid"},
         {"proxy": "http://127.0.0.1:1"},
         {"base_url": "https://tavus.example", "proxy": "http://127.0.0.1:1"},
+        {"base_url": "http://tavus..example.com"},
     ],
     ids=str,
 )
@@ -433,11 +434,29 @@ def test_a_create_that_was_never_sent_is_known_to_be_undone(way: dict[str, str],
     assert raised.value.undone
 
 
-def test_the_limit_of_the_plan_is_told_from_other_bad_requests(send: Any, box: TavusBox) -> None:
+def test_a_create_that_a_certificate_or_a_proxy_kept_from_being_sent_is_known_to_be_undone(
+    send: Any, tls_server: Any, box: TavusBox
+) -> None:
+    for way in ({}, {"ca_bundle": tls_server.ca_bundle, "proxy": box.base_url}):
+        with pytest.raises(errors.ConnectionFailedError) as raised:
+            send(CREATE, base_url=tls_server.address, **way, retries=0)
+        assert raised.value.undone
+
+
+@pytest.mark.parametrize("words", ["Not Found - {path}", "The route {path} could not be found.", "Cannot GET {path}"])
+def test_a_404_that_repeats_the_path_says_nothing_of_the_conversation(words: str, send: Any, box: TavusBox) -> None:
+    for path in ("/v2/conversations/c1", "v2/conversations/c1"):
+        box.trouble(status=404, body={"message": words.format(path=path)}, times=1)
+        with pytest.raises(errors.NotFoundError):
+            send(GET)
+
+
+@pytest.mark.parametrize("prompt", ["Be kind.", "The Growth plan allows 15 concurrent conversations."])
+def test_the_limit_of_the_plan_is_told_from_other_bad_requests(prompt: str, send: Any, box: TavusBox) -> None:
     box.account.concurrency_limit = 0
 
     with pytest.raises(errors.ConcurrencyLimitError, match="raise its plan") as raised:
-        send(CREATE)
+        send(calls.create_conversation({"face_id": "r1", "conversational_context": prompt}))
     assert raised.value.undone
     assert box.count("create") == 1
 
