@@ -40,6 +40,14 @@ def create_body(fields: Mapping[str, Any], extra_fields: Mapping[str, Any] | Non
     return body | extra
 
 
+def names_given(fields: Mapping[str, Any]) -> set[str]:
+    """Return the names of the fields that are not None, and of those in ``properties``."""
+    properties = fields.get("properties")
+    inner = properties if isinstance(properties, Mapping) else {}
+    told = {**fields, **{f"properties.{name}": value for name, value in inner.items()}}
+    return {name for name, value in told.items() if value is not None}
+
+
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{name} must be text, not {type(value).__name__}.{_hint(value)}")
@@ -47,7 +55,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _hint(value: Any) -> str:
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return " With render_template_as_native_obj=True, digits render a number: quote the template, \"'{{ ... }}'\"."
     return ""
 

@@ -18,10 +18,10 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_tavus.api.errors import ConcurrencyLimitError, ConfigurationError
+from airflow_provider_tavus.api.errors import ConcurrencyLimitError, ConfigurationError, InvalidArgumentError
 from airflow_provider_tavus.conversations.arguments import checked_event_types, seconds
 from airflow_provider_tavus.conversations.cancellation import checked_cancellation
-from airflow_provider_tavus.conversations.create_body import FIELDS, create_body
+from airflow_provider_tavus.conversations.create_body import FIELDS, create_body, names_given
 from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY, has_ended
 from airflow_provider_tavus.conversations.secrets import LEFT_OUT_UNLESS_NAMED, checked_include
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
@@ -187,6 +187,7 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
         self.max_wait = None if max_wait is None else seconds("max_wait", max_wait)
         self.deferrable = deferrable
         self.tavus_conn_id = tavus_conn_id
+        self._given = names_given(self._fields())
         if when_cleared not in {"create", "reuse"}:
             raise ValueError(f"when_cleared must be 'create' or 'reuse', not {when_cleared!r}.")
         if receive_callbacks and callback_url is not None:
@@ -263,8 +264,16 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
                     _mask(conversation)
                     return conversation
 
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in FIELDS}
+
     def _body(self) -> dict[str, Any]:
-        fields = {name: getattr(self, name) for name in FIELDS}
+        fields = self._fields()
+        for name in sorted(self._given - names_given(fields)):
+            # As a DAG with native rendering makes it. A call without its persona or its time limit costs money, too.
+            raise InvalidArgumentError(
+                f"{name} is None: what its template reads is not there. Let the template say what is to be sent then."
+            )
         if self.receive_callbacks:
             fields["callback_url"] = _own_callback_url()
         return create_body(fields, self.extra_fields)

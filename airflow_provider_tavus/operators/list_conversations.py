@@ -157,7 +157,8 @@ class ListConversationsOperator(BaseOperator):
         if is_mapped and self._none:
             # The arguments of a mapped task are there when it is made, unlike what a template renders.
             raise InvalidArgumentError(
-                f"{' and '.join(self._none)} is None in this mapped task: leave None out of what it is expanded over."
+                f"{' and '.join(self._none)} is None in this mapped task: leave None out of what it is expanded over. "
+                "Where nothing is to be filtered by, leave the argument out."
             )
         for name in self._filters:
             if getattr(self, name) is None:

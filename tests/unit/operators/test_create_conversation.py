@@ -413,6 +413,7 @@ def test_the_limit_is_waited_for_in_the_triggerer(
         ({"callback_url": "example.com/?token=s3cret"}, "must be a URL"),
         ({"conversation_name": "x" * 201}, "at most 200"),
         ({"conversation_name": 20261127}, "conversation_name must be text, not int.*quote the template"),
+        ({"conversation_name": True}, "conversation_name must be text, not bool.$"),
         ({"max_participants": 0}, "from 1 on"),
         ({"test_mode": "perhaps"}, "test_mode must be True or False"),
         ({"extra_fields": {"pal_id": "p2"}}, "an argument of its own"),
@@ -431,6 +432,21 @@ def test_a_body_that_cannot_be_meant_is_refused_before_anything_is_sent(
     assert "s3cret" not in str(raised.value)
     assert manual_box.count() == 0
     assert not task.store
+
+
+@pytest.mark.parametrize("name", ["pal_id", "callback_url", "properties", "properties.max_call_duration"])
+def test_a_field_whose_template_reads_what_is_not_there_is_refused(
+    name: str, manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    template = "{{ params.what_is_not_there }}"
+    field, _, inner = name.partition(".")
+    operator = create(face_id="r1", conversation_name=None, **{field: {inner: template} if inner else template})
+    # As a DAG with render_template_as_native_obj=True does.
+    setattr(operator, field, {inner: None} if inner else None)
+
+    with pytest.raises(AirflowFailException, match=f"{name} is None: what its template reads is not there"):
+        new_task().run(operator)
+    assert manual_box.count() == 0
 
 
 @pytest.mark.parametrize(
