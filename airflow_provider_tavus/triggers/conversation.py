@@ -17,6 +17,7 @@ from airflow_provider_tavus.conversations.arguments import seconds
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook
+from airflow_provider_tavus.triggers.refusal import fails_alone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -47,7 +48,7 @@ class ConversationTrigger(BaseTrigger):
     :param next_look: epoch seconds before which not to look; default: look at once.
     :param exponential_backoff: let the pauses double from ``poll_interval`` on.
     :param max_wait: seconds, or a timedelta, that a pause may grow to, at most.
-    :raises ValueError: if one of these is no such time, so that a task fails when it defers.
+    :raises UnusableTriggerError: if one of these is no such time, so that a task fails when it defers.
     """
 
     def __init__(
@@ -68,16 +69,17 @@ class ConversationTrigger(BaseTrigger):
         self.conversation_ids = list(conversation_ids)
         self.wait_for = list(wait_for)
         # Checked here, in the worker: in the triggerer, one that cannot be reckoned with would be in all others' way.
-        self.grace_period = seconds("grace_period", grace_period)
-        self.poll_interval = seconds("poll_interval", poll_interval)
-        if not self.poll_interval:
-            raise ValueError("poll_interval must be above 0: Tavus is not to be asked without a pause.")
-        self.deadline = _moment("deadline", deadline)
+        with fails_alone():
+            self.grace_period = seconds("grace_period", grace_period)
+            self.poll_interval = seconds("poll_interval", poll_interval)
+            if not self.poll_interval:
+                raise ValueError("poll_interval must be above 0: Tavus is not to be asked without a pause.")
+            self.deadline = _moment("deadline", deadline)
+            self.started_at = time.time() if started_at is None else _moment("started_at", started_at)
+            self.next_look = None if next_look is None else _moment("next_look", next_look)
+            self.max_wait = None if max_wait is None else seconds("max_wait", max_wait)
         self.tavus_conn_id = tavus_conn_id
-        self.started_at = time.time() if started_at is None else _moment("started_at", started_at)
-        self.next_look = None if next_look is None else _moment("next_look", next_look)
         self.exponential_backoff = exponential_backoff
-        self.max_wait = None if max_wait is None else seconds("max_wait", max_wait)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, all of them plain JSON."""

@@ -15,6 +15,7 @@ from airflow_provider_tavus.conversations.arguments import checked_event_types, 
 from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
 from airflow_provider_tavus.conversations.labels import Labels
 from airflow_provider_tavus.hooks.tavus import TavusHook
+from airflow_provider_tavus.triggers.refusal import fails_alone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable, Iterable
@@ -46,6 +47,7 @@ class ConversationEventTrigger(BaseEventTrigger):
     :param pal_id: only those with this PAL, which was called persona.
     :param face_id: only those with this face, which was called replica.
     :param tavus_conn_id: the Airflow connection to use.
+    :raises UnusableTriggerError: if one of these cannot be used, so that the DAG is not imported.
     """
 
     def __init__(
@@ -60,11 +62,12 @@ class ConversationEventTrigger(BaseEventTrigger):
         tavus_conn_id: str = TavusHook.default_conn_name,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.wait_for = checked_event_types(wait_for)
-        self.grace_period = seconds("grace_period", grace_period)
-        self.poll_interval = seconds("poll_interval", poll_interval)
-        if not self.poll_interval:
-            raise ValueError("poll_interval must be above 0: Tavus is not to be asked without a pause.")
+        with fails_alone():
+            self.wait_for = checked_event_types(wait_for)
+            self.grace_period = seconds("grace_period", grace_period)
+            self.poll_interval = seconds("poll_interval", poll_interval)
+            if not self.poll_interval:
+                raise ValueError("poll_interval must be above 0: Tavus is not to be asked without a pause.")
         self.conversation_name = conversation_name
         self.pal_id = pal_id
         self.face_id = face_id

@@ -13,9 +13,14 @@ import pytest
 from airflow_provider_tavus.testing import Script, TavusBox
 from airflow_provider_tavus.triggers import shared_poll
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
+from airflow_provider_tavus.triggers.created_conversation import CreatedConversationTrigger
+from airflow_provider_tavus.triggers.event import ConversationEventTrigger
+from airflow_provider_tavus.triggers.refusal import UnusableTriggerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from airflow.triggers.base import BaseTrigger
 
 pytestmark = pytest.mark.usefixtures("connect")
 
@@ -74,6 +79,31 @@ def test_what_cannot_be_reckoned_with_is_refused_before_it_is_deferred(wrong: di
     # In the triggerer it would break the waits of others, let Tavus be asked without a pause, or stop the event loop.
     with pytest.raises(ValueError, match=message):
         trigger(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("of_class", "arguments"),
+    [
+        (ConversationTrigger, {"deadline": float("inf")}),
+        (ConversationTrigger, {"deadline": "{{ data_interval_end.timestamp() }}"}),
+        (ConversationTrigger, {"poll_interval": 0}),
+        (ConversationTrigger, {"max_wait": 10**400}),
+        (CreatedConversationTrigger, {"started_at": "yesterday", "cancellation": "leave"}),
+        (ConversationEventTrigger, {"poll_interval": 0}),
+        (ConversationEventTrigger, {"wait_for": "transcript"}),
+    ],
+    ids=str,
+)
+def test_a_stored_trigger_that_refuses_its_arguments_does_not_end_the_triggerer(
+    of_class: type[BaseTrigger], arguments: dict[str, Any]
+) -> None:
+    stored = {} if of_class is ConversationEventTrigger else trigger().serialize()[1]
+
+    # The one error that Airflow's triggerer takes for a fault of the trigger itself.
+    with pytest.raises(TypeError) as refusal:
+        of_class(**stored | arguments)
+
+    assert isinstance(refusal.value, UnusableTriggerError), "and not for an argument that is not known"
 
 
 def test_durations_may_be_timedeltas_and_numbers_may_be_texts() -> None:
