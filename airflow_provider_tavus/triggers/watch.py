@@ -76,6 +76,8 @@ class Watching:
 
     row: Listed
     wait: WaitForOne
+    watched_from: float
+    """Epoch seconds; if it was created before, it may have had an event that is forgotten."""
     task: asyncio.Task[None] | None = None
     is_over: bool = False
 
@@ -83,6 +85,11 @@ class Watching:
     def listed(self) -> Listed:
         """The row, with the time of creation if only a read has told it: who is settled is kept by that."""
         return self.row if self.row.created_at is not None else replace(self.row, created_at=self.wait.created_at)
+
+    @property
+    def is_of_no_interest(self) -> bool:
+        """Whether it is too old to be watched, which only a read can have told."""
+        return _created(self.listed) < self.watched_from
 
     @property
     def may_be_ready(self) -> bool:
@@ -220,7 +227,7 @@ class Watch:
         await self._ask_about({_hour(row) for row in new if not row.was_active} - self._asked_at.keys())
         for row in new:
             if not self._is_settled(row):
-                self._watch(row, discovery)
+                self._watch(row, discovery, progress)
 
     def _of_interest(self, discovery: Discovery, progress: Progress) -> list[Listed]:
         return [
@@ -229,10 +236,13 @@ class Watch:
             if self.wanted.fit(row.labels) and (row.was_active or _created(row) >= progress.watched_from)
         ]
 
-    def _watch(self, row: Listed, discovery: Discovery) -> None:
+    def _watch(self, row: Listed, discovery: Discovery, progress: Progress) -> None:
         now = time.time()
         schedule = Schedule(started_at=now, interval=self.interval, deadline=math.inf)
-        watching = Watching(row, WaitForOne((row.conversation_id,), self.wait_for, self.grace_period, schedule))
+        wait = WaitForOne((row.conversation_id,), self.wait_for, self.grace_period, schedule)
+        is_of_interest = row.was_active or row.created_at is not None or row.conversation_id in progress.open
+        # Not as far as the watch has come when a read tells: by then, it may have become old while it was watched.
+        watching = Watching(row, wait, watched_from=-math.inf if is_of_interest else progress.watched_from)
         # Who goes on, by the list, is looked at when an interval is over; who has ended, at once.
         first_look = now + self.interval if row.was_active else None
         watching.task = asyncio.create_task(self._wait(watching, discovery, first_look))
@@ -311,13 +321,11 @@ class Watch:
 
     async def _is_of_interest_still(self, listed: Listed) -> bool:
         """Say whether one of which only a read has told when it was created is of the time that is watched."""
-        assert self._progress is not None, "nobody is watched before the beginning"
-        row = self._watching[listed.conversation_id].row
-        is_known = row.was_active or listed.conversation_id in self._progress.open
-        if row.created_at is not None or is_known or _created(listed) >= self._progress.watched_from:
+        watching = self._watching[listed.conversation_id]
+        if not watching.is_of_no_interest:
             return True
         # Whether it has had an event may be forgotten by now. Under the hour of its row, so that it is not read again.
-        await self.state.settle(listed.conversation_id, _hour(row), "created before the time that is watched")
+        await self.state.settle(listed.conversation_id, _hour(watching.row), "created before the time that is watched")
         return False
 
     async def _is_news(self, verdict: Verdict, ready_at: float, listed: Listed) -> bool:
@@ -381,7 +389,8 @@ class Watch:
         """Keep how far the watch has come, and forget what is of no interest any more."""
         # Not by the clock: while the account cannot be read, nobody is seen who is created.
         watched_from = max(progress.watched_from, seen_until - LOOKBACK)
-        pending = [each.listed for each in self._watching.values()] + [listed for _, listed in self._unstored.values()]
+        watching = [each.listed for each in self._watching.values() if not each.is_of_no_interest]
+        pending = watching + [listed for _, listed in self._unstored.values()]
         still_open = {row.conversation_id: _as_open(row) for row in pending if _created(row) < watched_from}
         if still_open.keys() == progress.open.keys() and now < self._saved_at + SAVE_INTERVAL:
             return

@@ -675,6 +675,32 @@ async def test_whose_creation_only_a_read_tells_and_who_is_long_over_is_read_onc
     assert box.count("get", old) == 1
 
 
+async def test_of_many_whose_creation_only_a_read_tells_none_that_is_long_over_is_taken_for_one_that_goes_on(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    begun(triggerer.store, ago=400 * HOUR, watched_from=time.time() - 24 * HOUR)
+    for number in range(10):
+        script = Script.finished(seconds=1, list_times=False)
+        box.add(script, created_at=time.time() - (300 + number) * HOUR)
+    # So that the watch moves on while it has not come to some of them.
+    triggerer.store.takes = 0.1
+
+    assert await triggerer.run(expected=0, until=lambda: box.count("get") >= 10) == []
+    assert triggerer.store.progress()["open"] == {}
+
+
+async def test_whose_creation_only_a_read_tells_and_who_becomes_old_while_it_is_watched_has_its_event(
+    box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOKBACK", 60.0)
+    monkeypatch.setattr(watch, "SAVE_INTERVAL", 0.0)
+    begun(triggerer.store, ago=HOUR, watched_from=time.time() - 60)
+    script = Script.finished(seconds=1, transcript_delay=61.0, list_times=False)
+    call = box.add(script, created_at=time.time() - 59)
+
+    assert ids(await triggerer.run(expected=1)) == [call]
+
+
 async def test_a_long_call_whose_creation_only_a_read_tells_is_not_lost_over_a_restart(
     box: TavusBox, triggerer: Triggerer
 ) -> None:
