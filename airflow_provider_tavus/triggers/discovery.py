@@ -191,35 +191,38 @@ class Discovery:
         now = self._clock.now()
         back_to = min(self._needs.values(), default=now)
         if self._swept_at <= now < self._swept_at + SWEEP_INTERVAL and back_to >= self._swept_back_to:
-            await self._read_newest(back_to, lambda row: row.conversation_id in self._rows)
+            await self._read_newest(self._rows, back_to, lambda row: row.conversation_id in self._rows)
             return
-        known, self._rows = self._rows, {}
+        found: dict[str, Listed] = {}
         try:
-            await self._read_newest(back_to, lambda _: False)
-            await self._read_active(back_to)
+            await self._read_newest(found, back_to, lambda _: False)
+            await self._read_active(found, back_to)
         except TavusError:
-            self._rows = known | self._rows
+            self._rows = found | self._rows
             raise
+        # Not before: a watcher may take in the last look while this one goes on, and would move on past the others.
         # Of a conversation that was known, what it was when it was first seen counts.
-        self._rows |= {one: row for one, row in known.items() if one in self._rows}
+        self._rows = {one: self._rows.get(one, row) for one, row in found.items()}
         self._swept_at, self._swept_back_to = now, back_to
         await self.refresh()
 
-    async def _read_newest(self, back_to: float, is_known: Callable[[Conversation], bool]) -> None:
+    async def _read_newest(
+        self, rows: dict[str, Listed], back_to: float, is_known: Callable[[Conversation], bool]
+    ) -> None:
         """Read from the newest row on to where all are known or of no interest; the whole list if it has no order."""
         first = await self._read(1)
         order = _order(first.rows)
         async for page in self._pages(first, order):
             oldest = page.rows[0] if order == "oldest_first" else page.rows[-1]
             reached_its_end = is_known(oldest) or _created_before(oldest, back_to)
-            self._take_in(page, back_to)
+            _take_in(page, rows, back_to)
             if reached_its_end and order != "unknown":
                 return
 
-    async def _read_active(self, back_to: float) -> None:
+    async def _read_active(self, rows: dict[str, Listed], back_to: float) -> None:
         first = await self._read(1, status="active")
         async for page in self._pages(first, "unknown", status="active"):
-            self._take_in(page, back_to)
+            _take_in(page, rows, back_to)
 
     async def _pages(
         self, first: ConversationPage, order: Order, status: str | None = None
@@ -247,11 +250,6 @@ class Discovery:
         assert self._client is not None, "it is connected before anything is read"
         metrics.the_list_was_asked()
         return await self._client.send(calls.list_conversations(limit=ROWS_ASKED_FOR, page=number, status=status))
-
-    def _take_in(self, page: ConversationPage, back_to: float) -> None:
-        for row in page.rows:
-            if not (has_ended(row) and _created_before(row, back_to)):
-                self._rows.setdefault(row.conversation_id, as_listed(row))
 
     # -- between looks -------------------------------------------------------------------------------------------
 
@@ -302,6 +300,12 @@ def as_listed(row: Conversation) -> Listed:
 def _keep_the_last(ids: dict[str, None]) -> None:
     for oldest in list(ids)[:-REMEMBERED]:
         del ids[oldest]
+
+
+def _take_in(page: ConversationPage, rows: dict[str, Listed], back_to: float) -> None:
+    for row in page.rows:
+        if not (has_ended(row) and _created_before(row, back_to)):
+            rows.setdefault(row.conversation_id, as_listed(row))
 
 
 def _created_before(row: Conversation, moment: float) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_tavus.testing import Script, TavusBox
+from airflow_provider_tavus.testing import ListView, Script, TavusBox
 from airflow_provider_tavus.triggers import discovery, watch
 from airflow_provider_tavus.triggers.discovery import Discovery
 from airflow_provider_tavus.triggers.event import ConversationEventTrigger
@@ -96,6 +96,36 @@ async def test_only_the_last_of_those_that_were_not_listed_are_remembered(
         assert one.looks == looks
         one.look_soon_for(["c1"])
         await eventually(lambda: one.looks == looks + 1)
+
+
+async def test_the_rows_stay_those_of_the_last_look_until_a_sweep_is_complete(box: TavusBox) -> None:
+    # What a watcher does not find in them it takes for not there, and moves on.
+    box.account.list_view = ListView(limit_cap=1)
+    calls = {box.add(Script.active()) for _ in range(3)}
+    async with looking(interval=0.1) as one:
+        await eventually(lambda: one.looks)
+        box.trouble("latency", route="list", seconds=0.1)
+        looks = one.looks
+        one.sweep_soon()
+        while one.looks < looks + 2:
+            assert {row.conversation_id for row in one.rows} == calls
+            await asyncio.sleep(0.01)
+
+
+async def test_a_sweep_that_breaks_off_takes_nothing_out_of_the_rows(box: TavusBox) -> None:
+    box.account.list_view = ListView(limit_cap=1)
+    calls = {box.add(Script.active()) for _ in range(2)}
+    async with looking(interval=0.1) as one:
+        await eventually(lambda: one.looks)
+        new = box.add(Script.active())
+        looks, before = one.looks, box.count("list", status=503)
+        trouble = box.trouble(route="list", status=503)
+        one.sweep_soon()
+        await eventually(lambda: box.count("list", status=503) > before + 3)
+        assert {row.conversation_id for row in one.rows} >= calls
+        trouble.stop()
+        await eventually(lambda: one.looks > looks + 1)
+        assert {row.conversation_id for row in one.rows} == {*calls, new}
 
 
 async def test_a_callback_that_comes_while_the_list_is_read_counts_for_the_look_after(box: TavusBox) -> None:
