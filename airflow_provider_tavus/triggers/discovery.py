@@ -113,6 +113,10 @@ class Discovery:
         """Say whether the rows have everything that was created since then (epoch seconds), up to the last look."""
         return self._swept_back_to <= moment
 
+    def has_swept_since(self, moment: float) -> bool:
+        """Say whether the rows are those of a sweep that began later than this (epoch seconds)."""
+        return self._swept_at > moment
+
     def is_needed_back_to(self, moment: float, watcher: object) -> None:
         """Let a watcher say since when (epoch seconds) it needs to know what was created."""
         self._needs[watcher] = moment

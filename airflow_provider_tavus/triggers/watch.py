@@ -17,7 +17,7 @@ from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_tavus.api.errors import TavusError, UnknownConversationError
+from airflow_provider_tavus.api.errors import NotFoundError, TavusError, UnknownConversationError
 from airflow_provider_tavus.conversations.labels import Labels
 from airflow_provider_tavus.conversations.readiness import last_sign_of
 from airflow_provider_tavus.conversations.schedule import Schedule
@@ -25,7 +25,7 @@ from airflow_provider_tavus.conversations.times import iso, utc
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
-from airflow_provider_tavus.triggers.discovery import Listed
+from airflow_provider_tavus.triggers.discovery import SWEEP_INTERVAL, Listed
 from airflow_provider_tavus.triggers.event_state import Progress, hour_of
 from airflow_provider_tavus.triggers.expected_callbacks import ExpectedCallbacks
 from airflow_provider_tavus.triggers.shared_poll import carry_out
@@ -135,6 +135,10 @@ class Watch:
     """Whose events nobody else stores from now on."""
     _gone: set[str] = field(default_factory=set)
     """Who was deleted. If it is listed all the same, as with the key that is the right one again, it is watched."""
+    _refused_at: dict[str, float] = field(default_factory=dict)
+    """When (epoch seconds) one that could not be read had the list swept for it last."""
+    _told_of: set[str] = field(default_factory=set)
+    """Of whom it was told that they cannot be read."""
     _held_since: float | None = None
     _trouble: str | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -276,15 +280,27 @@ class Watch:
         return math.inf if last_sign is None or progress.is_news(last_sign) else last_sign
 
     def _is_not_to_be_had(self, conversation_id: str, discovery: Discovery, error: Exception) -> None:
-        if isinstance(error, UnknownConversationError) and not discovery.lists(conversation_id):
+        now = time.time()
+        refused_at = self._refused_at.get(conversation_id, -math.inf)
+        has_swept_since = math.isfinite(refused_at) and discovery.has_swept_since(refused_at)
+        # Any other thing than Tavus can answer 404, too: with the list, it is not by chance.
+        is_unknown = isinstance(error, UnknownConversationError) or (
+            isinstance(error, NotFoundError) and has_swept_since
+        )
+        if is_unknown and not discovery.lists(conversation_id):
             self.tell(f"Conversation {conversation_id} is neither known to Tavus nor listed any more. No event.")
             self._gone.add(conversation_id)
             return
-        # It may be gone, or the key was refused, or whatever else: the next look at the list tells, with the connection
-        # read again.
-        discovery.sweep_soon()
         if not isinstance(error, TavusError):
             self._say_why_it_does_not_go_on(error)
+        elif has_swept_since and conversation_id not in self._told_of:
+            self.tell(f"Conversation {conversation_id} cannot be read, trying again at each look: {error}")
+            self._told_of.add(conversation_id)
+        # It may be gone, or the key was refused, or whatever else: the next look at the list tells, with the connection
+        # read again. Not each time: a sweep can be many requests.
+        if now >= refused_at + SWEEP_INTERVAL:
+            self._refused_at[conversation_id] = now
+            discovery.sweep_soon()
 
     # -- what is ready -------------------------------------------------------------------------------------------
 
@@ -398,6 +414,8 @@ class Watch:
         await self.state.save(self._progress)
         self._saved_at = now
         self._gone &= still_open.keys()
+        self._told_of &= self._watching.keys()
+        self._refused_at = {one: moment for one, moment in self._refused_at.items() if one in self._watching}
         # Only now: whoever finds these forgotten is to find them out of the time that is watched as well.
         needed = {_hour(row) for row in (*pending, *self._of_interest(discovery, self._progress))}
         # The hour before them, too: the process before this one may have died at this point. And no process has written

@@ -167,6 +167,19 @@ def triggerer(box: TavusBox) -> Triggerer:
     return Triggerer(box)
 
 
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the watchers write into the log."""
+    told: list[str] = []
+    log = SimpleNamespace(info=lambda _, sentence: told.append(sentence))
+    monkeypatch.setattr(ConversationEventTrigger, "log", log, raising=False)
+    return told
+
+
+def sweeps(box: TavusBox) -> int:
+    return sum(request.query.get("status") == "active" for request in box.requests_of("list"))
+
+
 def ids(fired: Iterable[dict[str, Any]]) -> list[str]:
     return [payload["conversation_id"] for payload in fired]
 
@@ -552,10 +565,9 @@ async def test_a_conversation_that_was_deleted_is_watched_no_more(box: TavusBox,
 
 
 async def test_a_wait_that_breaks_for_whatever_reason_is_told_of_and_begun_again(
-    box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+    box: TavusBox, triggerer: Triggerer, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken: list[str] = []
-    told: list[str] = []
 
     async def breaks_twice(*how: Any) -> None:
         if len(broken) < 2:
@@ -564,9 +576,6 @@ async def test_a_wait_that_breaks_for_whatever_reason_is_told_of_and_begun_again
         await carry_out(*how)
 
     monkeypatch.setattr(watch, "carry_out", breaks_twice)
-    monkeypatch.setattr(
-        ConversationEventTrigger, "log", SimpleNamespace(info=lambda _, sentence: told.append(sentence)), raising=False
-    )
     box.add(Script.active(), conversation_id="c1")
 
     assert ids(await triggerer.run(expected=1, meanwhile=lambda: box.end("c1"))) == ["c1"]
@@ -722,11 +731,42 @@ async def test_a_call_longer_than_the_lookback_that_was_deleted_is_read_once_and
 
     assert await triggerer.run(expected=0) == []
 
-    sweeps = [request for request in box.requests_of("list") if request.query.get("status") == "active"]
-    assert (box.count("get", "c-gone"), len(sweeps)) == (1, 1)
+    assert (box.count("get", "c-gone"), sweeps(box)) == (1, 1)
     assert triggerer.store.progress()["open"] == {}
     assert await triggerer.run(expected=0) == []
     assert box.count("get", "c-gone") == 1
+
+
+async def test_a_call_that_is_not_found_and_not_listed_by_a_later_sweep_is_watched_no_more(
+    box: TavusBox, triggerer: Triggerer, told: list[str]
+) -> None:
+    gone = {"created_at": time.time() - 30 * HOUR, "pal_id": None, "face_id": None}
+    begun(triggerer.store, ago=40 * HOUR, watched_from=time.time() - 24 * HOUR, open={"c-gone": gone})
+    # An answer that names no conversation: it may be of whatever stands between us and Tavus.
+    box.trouble(route="get", conversation_id="c-gone", status=404, body={"message": "Not found"})
+
+    assert await triggerer.run(expected=0, until=lambda: triggerer.store.progress()["open"] == {}) == []
+
+    assert (box.count("get", "c-gone"), sweeps(box)) == (2, 2)
+    assert told == ["Conversation c-gone is neither known to Tavus nor listed any more. No event."]
+
+
+async def test_one_that_cannot_be_read_is_told_of_once_and_has_the_list_swept_once(
+    box: TavusBox, triggerer: Triggerer, told: list[str]
+) -> None:
+    call = box.add(Script.active())
+    trouble = box.trouble(route="get", conversation_id=call, status=403)
+
+    def end() -> None:
+        box.end(call)
+        trouble.stop()
+
+    assert await triggerer.run(expected=0, until=lambda: box.count("get", call) >= 6) == []
+    (line,) = told
+    assert line.startswith(f"Conversation {call} cannot be read, trying again at each look: ")
+    assert sweeps(box) == 2, "one when the watch begins"
+
+    assert ids(await triggerer.run(expected=1, meanwhile=end)) == [call]
 
 
 async def test_a_call_that_tavus_lists_is_watched_although_it_says_that_it_does_not_know_it(
