@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_tavus.api.errors import AuthenticationError, TavusError
+from airflow_provider_tavus.api.errors import AuthenticationError, TavusError, UnreadableConnectionError
 from airflow_provider_tavus.conversations.arguments import seconds
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 SHARED_POLL = "airflow_provider_tavus.triggers.shared_poll"
+
+NEEDED_HERE_TOO = "The triggerer needs the connection as the workers do: an environment variable is of one machine."
+"""What an event adds to the message of a connection that cannot be read."""
 
 
 class ConversationTrigger(BaseTrigger):
@@ -105,7 +108,7 @@ class ConversationTrigger(BaseTrigger):
         try:
             await self._carry_out(wait)
         except TavusError as error:
-            yield TriggerEvent({"status": "error", "message": str(error), "transient": error.transient})
+            yield TriggerEvent({"status": "error", "message": _message(error), "transient": error.transient})
         else:
             yield TriggerEvent({"status": "timeout" if wait.undecided else "done", "conversations": wait.results()})
 
@@ -146,6 +149,13 @@ class ConversationTrigger(BaseTrigger):
                 longest_interval=self.max_wait,
             ),
         )
+
+
+def _message(error: TavusError) -> str:
+    if not isinstance(error, UnreadableConnectionError):
+        return str(error)
+    # Whoever reads this in the task's log may have seen the worker look over the same connection.
+    return f"{NEEDED_HERE_TOO} {error}"
 
 
 def _moment(name: str, epoch_seconds: float) -> float:

@@ -213,13 +213,14 @@ async def test_the_event_loop_is_never_blocked(box: TavusBox, connect: Callable[
     assert ticks > 30
 
 
-async def test_a_connection_that_is_gone_is_told_in_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_only_the_workers_have_is_told_in_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_poll, "PAUSES_BEFORE_THE_CONNECTION", (0.1,))
 
     event = await event_of(trigger(tavus_conn_id="nowhere"))
 
     assert (event["status"], event["transient"]) == ("error", True)
     assert "connection 'nowhere' cannot be read" in event["message"]
+    assert event["message"].startswith("The triggerer needs the connection as the workers do")
 
 
 async def test_a_wait_rides_out_that_its_connection_cannot_be_read_for_a_moment(
