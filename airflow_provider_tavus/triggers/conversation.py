@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_tavus.api.errors import AuthenticationError, TavusError, UnreadableConnectionError
-from airflow_provider_tavus.conversations.arguments import seconds
+from airflow_provider_tavus.conversations.arguments import checked_event_types, checked_ids, seconds
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.triggers.refusal import fails_alone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable
     from datetime import timedelta
 
 SHARED_POLL = "airflow_provider_tavus.triggers.shared_poll"
@@ -41,7 +41,7 @@ class ConversationTrigger(BaseTrigger):
     * ``done`` or ``timeout``: ``conversations``, each one's verdict;
     * ``error``: ``message``, of an error that waiting cannot cure, and ``transient``: whether a retry of the task may.
 
-    :param conversation_ids: the conversations to wait for.
+    :param conversation_ids: the conversations to wait for: one id or a list of them.
     :param wait_for: the event types wanted of each, besides its end.
     :param grace_period: seconds, or a timedelta, after its end in which a conversation's events may still come.
     :param poll_interval: seconds, or a timedelta, between two looks, at least; above 0.
@@ -51,14 +51,14 @@ class ConversationTrigger(BaseTrigger):
     :param next_look: epoch seconds before which not to look; default: look at once.
     :param exponential_backoff: let the pauses double from ``poll_interval`` on.
     :param max_wait: seconds, or a timedelta, that a pause may grow to, at most.
-    :raises UnusableTriggerError: if one of these is no such time, so that a task fails when it defers.
+    :raises UnusableTriggerError: if one of these cannot be used, so that a task fails when it defers.
     """
 
     def __init__(
         self,
         *,
-        conversation_ids: Sequence[str],
-        wait_for: Sequence[str],
+        conversation_ids: str | Iterable[str],
+        wait_for: str | Iterable[str],
         grace_period: float | timedelta,
         poll_interval: float | timedelta,
         deadline: float,
@@ -69,10 +69,10 @@ class ConversationTrigger(BaseTrigger):
         max_wait: float | timedelta | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.conversation_ids = list(conversation_ids)
-        self.wait_for = list(wait_for)
         # Checked here, in the worker: in the triggerer, one that cannot be reckoned with would be in all others' way.
         with fails_alone():
+            self.conversation_ids = list(checked_ids(conversation_ids))
+            self.wait_for = list(checked_event_types(wait_for))
             self.grace_period = seconds("grace_period", grace_period)
             self.poll_interval = seconds("poll_interval", poll_interval)
             if not self.poll_interval:

@@ -62,6 +62,8 @@ def test_its_arguments_hold_ids_and_numbers_alone(box: TavusBox) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"conversation_ids": ["c1", None]}, "A conversation_id must be a string"),
+        ({"wait_for": ["transcript"]}, "'transcript' in wait_for is no event type"),
         ({"poll_interval": 0}, "poll_interval must be above 0"),
         ({"poll_interval": -1}, "poll_interval must be 0 seconds or more"),
         ({"poll_interval": "often"}, "poll_interval must be a number of seconds or a timedelta"),
@@ -104,6 +106,13 @@ def test_a_stored_trigger_that_refuses_its_arguments_does_not_end_the_triggerer(
         of_class(**stored | arguments)
 
     assert isinstance(refusal.value, UnusableTriggerError), "and not for an argument that is not known"
+
+
+def test_a_single_id_or_event_type_is_not_taken_for_its_letters() -> None:
+    _, arguments = trigger(conversation_ids="c1", wait_for="application.transcription_ready").serialize()
+
+    assert arguments["conversation_ids"] == ["c1"]
+    assert arguments["wait_for"] == ["application.transcription_ready"]
 
 
 def test_durations_may_be_timedeltas_and_numbers_may_be_texts() -> None:
