@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_tavus.triggers.event import ConversationEventTrigger
@@ -14,9 +16,12 @@ from airflow_provider_tavus.triggers.event_state import CLAIMED_KEY, StateOfAsse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow.models.trigger import Trigger
     from sqlalchemy.orm import Session
 
     from airflow_provider_tavus.triggers.event_state import EventState
+
+log = logging.getLogger(__name__)
 
 
 class NotNotedError(Exception):
@@ -111,9 +116,24 @@ def watchers() -> list[Watcher]:
         for trigger, asset_id in session.execute(query):
             found.setdefault(trigger.id, (trigger, []))[1].append(asset_id)
         return [
-            Watcher(trigger_id, tuple(sorted(asset_ids)), ConversationEventTrigger(**trigger.kwargs))
-            for trigger_id, (trigger, asset_ids) in found.items()
+            Watcher(trigger.id, tuple(sorted(asset_ids)), built)
+            for trigger, asset_ids in found.values()
+            if (built := _built(trigger)) is not None
         ]
+
+
+def _built(row: Trigger) -> ConversationEventTrigger | None:
+    """Build a trigger, or return None: one that cannot be is in no others' way."""
+    try:
+        return ConversationEventTrigger(**row.kwargs)
+    except Exception as fault:
+        _warn_of(row.id, f"{type(fault).__name__}: {fault}"[:300])
+        return None
+
+
+@cache
+def _warn_of(trigger_id: int, why: str) -> None:
+    log.warning("Callbacks have no effect on the watcher with trigger %d, which cannot be built: %s", trigger_id, why)
 
 
 class _Store:

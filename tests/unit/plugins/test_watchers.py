@@ -205,6 +205,27 @@ def test_watchers_of_others_and_waits_are_none_of_ours(events_database: EventsDa
     assert watcher.asset_ids == (events_database.asset_id,)
 
 
+@pytest.mark.parametrize("arguments", [{"poll_interval": 0}, {"of_a_newer_provider": 1}], ids=str)
+def test_a_watcher_that_cannot_be_built_is_warned_of_once_and_in_no_others_way(
+    arguments: dict[str, Any], events_database: EventsDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(ConversationEventTrigger):
+        def serialize(self) -> tuple[str, dict[str, Any]]:
+            class_path, stored = ConversationEventTrigger().serialize()
+            return class_path, stored | arguments
+
+    events_database.watch(ConversationEventTrigger(pal_id="p1"))
+    number = events_database.watch(Odd())
+
+    for _ in range(2):
+        (watcher,) = watchers()
+
+    assert watcher.trigger.pal_id == "p1"
+    (warning,) = caplog.records
+    assert f"the watcher with trigger {number}, which cannot be built" in warning.message
+    assert next(iter(arguments)) in warning.message
+
+
 @on_each_database
 def test_an_event_that_waited_for_another_is_dated_after_it(events_database: EventsDatabase) -> None:
     # A run takes the events between two dates: one that is stored behind its back must not be of a date before.
