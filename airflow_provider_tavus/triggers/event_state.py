@@ -8,6 +8,7 @@ no such store, and a watcher knows what its own process has seen.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +29,9 @@ PASSED_KEY = "tavus/{watcher}/passed/{hour}"
 CLAIMED_KEY = "tavus/{watcher}/claimed"
 """Whose events a watcher is about to fire: nobody else stores one of them; written by the watcher alone."""
 PROGRESS_KEY = "tavus/{watcher}/progress"
+
+KEPT = 7 * 86_400.0
+"""Seconds before the time that is watched for which it is kept who is settled, for a watcher that is changed back."""
 
 # A question to the state store costs the triggerer some 0.1 s. So what is noted of all the conversations that were
 # created in an hour stands under one key: a watcher that begins again has few questions.
@@ -68,6 +72,12 @@ class Progress:
     def is_news(self, ready_at: float) -> bool:
         """Say whether what became ready then (epoch seconds) was not ready before the watch began."""
         return ready_at >= self.began - CLOCKS_DIFFER_BY
+
+    @property
+    def forgotten_before(self) -> float:
+        """The time (epoch seconds) before which it may be forgotten who is settled of those created then."""
+        kept_from = self.watched_from - KEPT
+        return kept_from if self.began < kept_from else -math.inf
 
     def as_plain(self) -> dict[str, Any]:
         """Return it as plain JSON, times in ISO 8601."""
@@ -154,10 +164,24 @@ class StateOfAssets:
         self._settling = asyncio.Lock()
 
     async def load(self) -> Progress | None:
-        """Return how far the watcher had come; of several assets, the one tells that is watched longest, and still."""
-        kept = map(Progress.from_plain, await self._get(PROGRESS_KEY))
-        # One that was away for a while would have it look back to what the others have forgotten by now.
-        return min(kept, key=lambda progress: (progress.began, -progress.watched_from), default=None)
+        """Return how far the watcher had come; of several assets, one may have been away or have begun of late."""
+        kept = [Progress.from_plain(plain) for plain in await self._get(PROGRESS_KEY)]
+        if not kept:
+            return None
+        # As far back as one of them needs, but not to what another one may have had and forgotten.
+        forgotten_before = max(each.forgotten_before for each in kept)
+        latest = max(kept, key=lambda each: each.watched_from)
+        known = {
+            conversation_id: call
+            for each in kept
+            for conversation_id, call in each.open.items()
+            if (call["created_at"] or -math.inf) >= forgotten_before
+        }
+        return Progress(
+            began=min(each.began for each in kept),
+            watched_from=max(forgotten_before, min(each.watched_from for each in kept)),
+            open=known | dict(latest.open),
+        )
 
     async def save(self, progress: Progress) -> None:
         """Keep how far the watcher has come."""

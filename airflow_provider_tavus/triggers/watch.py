@@ -26,7 +26,7 @@ from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.triggers import metrics
 from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
 from airflow_provider_tavus.triggers.discovery import SWEEP_INTERVAL, Listed
-from airflow_provider_tavus.triggers.event_state import Progress, hour_of
+from airflow_provider_tavus.triggers.event_state import KEPT, Progress, hour_of
 from airflow_provider_tavus.triggers.expected_callbacks import ExpectedCallbacks
 from airflow_provider_tavus.triggers.shared_poll import carry_out
 
@@ -42,8 +42,6 @@ RECENT = 3600.0
 """Seconds before its first beginning since which a watcher looks at what was created: it may become ready only now."""
 LOOKBACK = 86_400.0
 """Seconds for which it is kept, by creation, who has had an event: a row that is listed later than this is missed."""
-KEPT = 7 * 86_400.0
-"""Seconds beyond that for which the state store has it, for a watcher that was changed and is changed back."""
 SAVE_INTERVAL = 600.0
 """Seconds between two times that the progress is written down, if nothing but time has passed."""
 LONGEST_HOLD = 5.0

@@ -878,6 +878,51 @@ async def test_an_asset_that_was_away_from_a_shared_watcher_brings_no_old_events
     assert ids(await triggerer.run(trigger, expected=1, meanwhile=lambda: box.end(call))) == [call]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "looks_back_to"),
+    [
+        pytest.param((960, 504), (960, 24), 192, id="one was away, and the other may have forgotten"),
+        pytest.param((960, 504), (936, 24), 192, id="so too where the other began later"),
+        pytest.param((960, 72), (936, 24), 72, id="one was away for a short time"),
+        pytest.param((960, 24), (1, 2), 24, id="one began just now"),
+        pytest.param((960, 504), (72, 24), 504, id="one was away, and the other knows of all its events"),
+    ],
+)
+async def test_equal_watchers_that_become_one_look_back_as_far_as_one_needs_and_none_has_forgotten(
+    one: tuple[int, int], other: tuple[int, int], looks_back_to: int
+) -> None:
+    now = time.time()
+    both = [Progress(now - began * HOUR, now - watched_from * HOUR) for began, watched_from in (one, other)]
+
+    progress = await loaded(*both)
+
+    assert (now - progress.began) / HOUR == pytest.approx(960, abs=0.01)
+    assert (now - progress.watched_from) / HOUR == pytest.approx(looks_back_to, abs=0.01)
+
+
+async def test_equal_watchers_that_become_one_keep_the_open_calls_that_none_may_have_had_and_forgotten() -> None:
+    now = time.time()
+
+    def call(hours: float) -> event_state.OpenCall:
+        return {"created_at": now - hours * HOUR, "pal_id": None, "face_id": None}
+
+    was_away = Progress(now - 960 * HOUR, now - 72 * HOUR, {"c-forgotten": call(300), "c-known": call(100)})
+    stayed = Progress(now - 936 * HOUR, now - 24 * HOUR, {"c-goes-on": call(300)})
+
+    assert (await loaded(was_away, stayed)).open.keys() == {"c-known", "c-goes-on"}
+
+
+async def loaded(*progress_of_each: Progress) -> Progress:
+    """How far a watcher of several assets has come."""
+    stores = []
+    for progress in progress_of_each:
+        stores.append(AssetStore())
+        stores[-1].kept["tavus/watcher/progress"] = json.dumps(progress.as_plain())
+    together = await event_state.StateOfAssets(stores, "watcher").load()
+    assert together is not None
+    return together
+
+
 async def test_what_is_out_of_the_time_that_is_watched_is_forgotten(
     box: TavusBox, triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
