@@ -103,8 +103,8 @@ class EventState(Protocol):
     async def settled(self, hour: str) -> Collection[str]:
         """Return who, of those created in an hour, has had an event by now or will not get one."""
 
-    async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
-        """Note that a conversation created in that hour gets no event any more, and why: its verdict."""
+    async def settle(self, hour: str, verdicts: Mapping[str, str]) -> None:
+        """Note which conversations created in an hour get no event any more, each with its verdict: why."""
 
     async def claim(self, conversation_ids: Collection[str]) -> Collection[str]:
         """
@@ -131,7 +131,7 @@ class StateInMemory:
         """Return nobody but whom the watcher knows of by itself."""
         return ()
 
-    async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
+    async def settle(self, hour: str, verdicts: Mapping[str, str]) -> None:
         """Leave it to the watcher."""
 
     async def claim(self, conversation_ids: Collection[str]) -> Collection[str]:
@@ -192,11 +192,11 @@ class StateOfAssets:
         had_events = await self._get(SETTLED_KEY, hour)
         return {*(await self._passed_in(hour)), *(one for ids in had_events for one in ids)}
 
-    async def settle(self, conversation_id: str, hour: str, verdict: str) -> None:
-        """Settle a conversation of that hour."""
+    async def settle(self, hour: str, verdicts: Mapping[str, str]) -> None:
+        """Settle conversations of an hour."""
         # A watcher does so from two of its tasks, and of two that write at once the first one's note would be lost.
         async with self._settling:
-            passed = (await self._passed_in(hour)) | {conversation_id: verdict}
+            passed = (await self._passed_in(hour)) | dict(verdicts)
             await self._set(PASSED_KEY, passed, hour)
             self._passed[hour] = passed
 

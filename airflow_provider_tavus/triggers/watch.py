@@ -131,6 +131,8 @@ class Watch:
     """Whose event was yielded at which time, and is not known to be stored yet."""
     _claimed: set[str] = field(default_factory=set)
     """Whose events nobody else stores from now on."""
+    _passed_over: set[str] = field(default_factory=set)
+    """Who turned out to be too old for an event, which is to be written down yet."""
     _gone: set[str] = field(default_factory=set)
     """Who was deleted. If it is listed all the same, as with the key that is the right one again, it is watched."""
     _refused_at: dict[str, float] = field(default_factory=dict)
@@ -208,6 +210,7 @@ class Watch:
         seen_until = discovery.looked_at if discovery.covers(progress.watched_from) else -math.inf
         await self._watch_what_is_new(discovery, progress)
         await self._note_what_is_not_stored(now)
+        await self._note_what_was_passed_over()
         if self._callbacks is not None:
             self._callbacks.count_the_lost(now)
         await self._move_on(now, progress, discovery, seen_until)
@@ -308,10 +311,10 @@ class Watch:
             ready_at, place, verdict, listed = heapq.heappop(self._ready)
             conversation_id = verdict.conversation_id
             try:
-                is_news = await self._is_of_interest_still(listed) and await self._is_news(verdict, ready_at, listed)
+                is_news = self._is_of_interest_still(conversation_id) and await self._is_news(verdict, ready_at, listed)
                 if is_news and verdict.state == "never":
                     self.tell(f"{verdict} No event.")
-                    await self.state.settle(conversation_id, _hour(listed), verdict.reason or verdict.state)
+                    await self.state.settle(_hour(listed), {conversation_id: verdict.reason or verdict.state})
             except Exception:
                 heapq.heappush(self._ready, (ready_at, place, verdict, listed))
                 raise
@@ -333,13 +336,11 @@ class Watch:
             asyncio.get_running_loop().call_later(LONGEST_HOLD, self._changed.set)
         return self._held_since is not None and time.monotonic() < self._held_since + LONGEST_HOLD
 
-    async def _is_of_interest_still(self, listed: Listed) -> bool:
+    def _is_of_interest_still(self, conversation_id: str) -> bool:
         """Say whether one of which only a read has told when it was created is of the time that is watched."""
-        watching = self._watching[listed.conversation_id]
-        if not watching.is_of_no_interest:
+        if not self._watching[conversation_id].is_of_no_interest:
             return True
-        # Whether it has had an event may be forgotten by now. Under the hour of its row, so that it is not read again.
-        await self.state.settle(listed.conversation_id, _hour(watching.row), "created before the time that is watched")
+        self._passed_over.add(conversation_id)
         return False
 
     async def _is_news(self, verdict: Verdict, ready_at: float, listed: Listed) -> bool:
@@ -350,7 +351,7 @@ class Watch:
         if self._is_settled(listed):
             return False
         if not self._progress.is_news(ready_at):
-            await self.state.settle(verdict.conversation_id, _hour(listed), "ready before the watch began")
+            await self.state.settle(_hour(listed), {verdict.conversation_id: "ready before the watch began"})
             return False
         # Who gets no event here is not claimed: another watcher of the asset may have one for it.
         return verdict.state == "never" or await self._claim(listed, self._progress)
@@ -394,8 +395,17 @@ class Watch:
             if now > fired_at + STORED_WITHIN:
                 hour = _hour(listed)
                 if conversation_id not in await self.state.settled(hour):
-                    await self.state.settle(conversation_id, hour, "ready")
+                    await self.state.settle(hour, {conversation_id: "ready"})
                 del self._unstored[conversation_id]
+
+    async def _note_what_was_passed_over(self) -> None:
+        """Settle those that are too old under the hour of their rows, so that they are not read again."""
+        # Together: a list that tells no times can have thousands of them, and a note is written with all before it.
+        if passed_over := set(self._passed_over):
+            await self.state.settle(
+                hour_of(None), dict.fromkeys(passed_over, "created before the time that is watched")
+            )
+            self._passed_over -= passed_over
 
     # -- moving on -----------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class AssetStore:
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
+        self.written: list[str] = []
         self.asked_for: list[str] = []
         self.is_down = False
         self.takes = 0.0
@@ -57,6 +58,7 @@ class AssetStore:
         await asyncio.sleep(self.takes)
         if key.endswith("/claimed"):
             self.on_claim(value)
+        self.written.append(key)
         self.kept[key] = json.dumps(value)
 
     async def adelete(self, key: str) -> None:
@@ -428,7 +430,7 @@ async def test_whom_a_watcher_settles_at_the_same_moment_it_keeps_both() -> None
     store.takes = 0.01
     state = event_state.StateOfAssets([store], "watcher")
 
-    await asyncio.gather(*(state.settle(one, "2026-11-23T07", "nobody_joined") for one in ("c1", "c2")))
+    await asyncio.gather(*(state.settle("2026-11-23T07", {one: "nobody_joined"}) for one in ("c1", "c2")))
 
     assert await event_state.StateOfAssets([store], "watcher").settled("2026-11-23T07") == {"c1", "c2"}
 
@@ -688,14 +690,31 @@ async def test_of_many_whose_creation_only_a_read_tells_none_that_is_long_over_i
     box: TavusBox, triggerer: Triggerer
 ) -> None:
     begun(triggerer.store, ago=400 * HOUR, watched_from=time.time() - 24 * HOUR)
-    for number in range(10):
-        script = Script.finished(seconds=1, list_times=False)
-        box.add(script, created_at=time.time() - (300 + number) * HOUR)
+    add_long_over(10, box)
     # So that the watch moves on while it has not come to some of them.
     triggerer.store.takes = 0.1
 
     assert await triggerer.run(expected=0, until=lambda: box.count("get") >= 10) == []
     assert triggerer.store.progress()["open"] == {}
+
+
+async def test_many_whose_creation_only_a_read_tells_and_who_are_long_over_are_written_down_together(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    begun(triggerer.store, ago=400 * HOUR, watched_from=time.time() - 24 * HOUR)
+    add_long_over(40, box)
+
+    assert await triggerer.run(expected=0, until=lambda: box.count("get") >= 40) == []
+    assert sum(key.endswith("/passed/unknown") for key in triggerer.store.written) <= 5, "once a look, at most"
+
+    assert await triggerer.run(expected=0) == []
+    assert box.count("get") == 40
+
+
+def add_long_over(number: int, box: TavusBox) -> None:
+    for hours in range(number):
+        script = Script.finished(seconds=1, list_times=False)
+        box.add(script, created_at=time.time() - (300 + hours) * HOUR)
 
 
 async def test_whose_creation_only_a_read_tells_and_who_becomes_old_while_it_is_watched_has_its_event(
