@@ -25,7 +25,7 @@ class Certificate:
     :param started_at: ISO 8601 in UTC.
     :param finished_at: likewise.
     :param seconds: how long it took.
-    :param complete: whether nothing was missed: the list was read reliably, and nothing failed.
+    :param complete: whether nothing was missed: the list was read reliably, nothing failed, and no date is spoilt.
     :param list_reading: how the list was read: ``full`` or from the newest row on, ``complete``, in which
         ``order``, in how many ``readings`` and ``pages``, and its ``total_count``; None if it could not be read.
     :param listed: conversations that the list showed.
@@ -38,6 +38,7 @@ class Certificate:
     :param forgotten: those that were removed and are not collected again.
     :param states: how many conversations the ledger knows after the run, by state.
     :param partitions: the dates of which something was written.
+    :param spoilt_partitions: the dates of which not all tables could be made, as a raw object there is spoilt.
     :param requests: how many requests were sent, with repeated ones.
     :param bytes: how long the answers were.
     """
@@ -59,6 +60,7 @@ class Certificate:
     forgotten: int
     states: dict[str, int] = field(default_factory=dict)
     partitions: list[str] = field(default_factory=list)
+    spoilt_partitions: list[str] = field(default_factory=list)
     requests: int
     bytes: int
     format: int = FORMAT
@@ -77,7 +79,7 @@ class Certificate:
         )
 
 
-def certify(counts: Counts, crawled: Crawled | None, **about: Any) -> Certificate:
+def certify(counts: Counts, crawled: Crawled | None, *, spoilt_partitions: list[str], **about: Any) -> Certificate:
     """Return the certificate that follows from what was counted."""
     outcomes: dict[str, dict[str, int]] = {}
     for outcome, why, number in counts.outcomes:
@@ -88,13 +90,14 @@ def certify(counts: Counts, crawled: Crawled | None, **about: Any) -> Certificat
     }
     failed = outcomes.get("failed", {})
     return Certificate(
-        complete=crawled is not None and crawled.complete and not failed,
+        complete=crawled is not None and crawled.complete and not failed and not spoilt_partitions,
         list_reading=asdict(crawled) if crawled else None,
         listed=counts.listed,
         ended=counts.ended,
         impossible=outcomes.get("impossible", {}),
         failed=failed,
         states=counts.states,
+        spoilt_partitions=spoilt_partitions,
         **numbers,
         **about,
     )

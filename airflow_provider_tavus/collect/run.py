@@ -403,6 +403,7 @@ class CollectionRun:
             finished_at=as_time(self._clock()),
             seconds=round(time.monotonic() - self._began, 3),
             partitions=sorted(self._partitions),
+            spoilt_partitions=sorted(self._spoilt),
             requests=self._client.requests_sent,
             bytes=self._client.bytes_received,
         )

@@ -34,7 +34,7 @@ RENDERINGS = ("vtt", "srt", "md", "txt")
 
 
 class CollectionFailedError(Exception):
-    """Some conversations could not be collected; the next run tries again."""
+    """Something could not be collected, or no tables be made of it; the next run tries again."""
 
 
 class CollectConversationsOperator(BaseOperator):
@@ -248,9 +248,13 @@ class CollectConversationsOperator(BaseOperator):
 
 def _what_is_missing(certificate: Certificate) -> str:
     not_read = certificate.failed.get("not_read", 0)
-    told = [f"{sum(certificate.failed.values()) - not_read} conversations could not be collected."]
+    told = []
+    if certificate.failed:
+        told.append(f"{sum(certificate.failed.values()) - not_read} conversations could not be collected.")
     if not_read:
         told.append(f"{not_read} more were not read, because so many before them could not be.")
+    if certificate.spoilt_partitions:
+        told.append(f"The tables of {len(certificate.spoilt_partitions)} dates could not be made.")
     if certificate.list_reading is None:
         told.append("The list was not read to its end, so there may be others.")
     return " ".join([*told, "What else could be read was stored; the next run tries again."])

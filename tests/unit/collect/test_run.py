@@ -21,7 +21,7 @@ from airflow_provider_tavus.collect import formats, ledger, outcome, reader, run
 from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.entry import Entry
 from airflow_provider_tavus.collect.index import Index
-from airflow_provider_tavus.collect.layout import Shard, partition_of
+from airflow_provider_tavus.collect.layout import WRITING, Shard, partition_of
 from airflow_provider_tavus.collect.ledger import Ledger, ShardCountError, UnreadableLedgerError
 from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.collect.store import ObjectStore
@@ -612,6 +612,23 @@ class TestFailures:
         assert collect(box, root).collected == 1
         assert entries(root).keys() == {old, new}
         collecting.tables_are_those_of_the_raw_objects(root)
+
+    def test_no_run_is_complete_that_could_not_make_the_tables_of_a_date_again(self, box: TavusBox, root: Path) -> None:
+        add(box, 1)
+        collect(box, root)
+        (folder,) = root.glob("raw/*")
+        spoilt = folder / "index.json"
+        spoilt.write_text("{}")
+        date = folder.name.removeprefix("created=")
+        # Of a run that died once the ledger had everything.
+        (root / WRITING / "00000-died").write_text(json.dumps([date]))
+
+        certificate = collect(box, root)
+
+        assert (certificate.already_had, certificate.failed) == (1, {})
+        assert (certificate.complete, certificate.spoilt_partitions) == (False, [date])
+        spoilt.unlink()
+        assert collect(box, root).complete
 
     @pytest.mark.parametrize("end", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z"])
     def test_one_that_ends_at_the_end_of_all_times_is_collected_as_all_others_are(

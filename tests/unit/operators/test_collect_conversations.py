@@ -221,6 +221,26 @@ def test_the_error_tells_that_the_list_was_not_read_to_its_end(
         collect()
 
 
+def test_the_error_tells_that_tables_could_not_be_made_where_no_conversation_failed(
+    collect: Callable[..., dict[str, Any]], ids: list[str], context: dict[str, Any], tmp_path: Path
+) -> None:
+    collect()
+    partitions = dates(tmp_path)
+    for date in partitions:
+        (tmp_path / "lake" / "raw" / f"created={date}" / "index.json").write_text("{}")
+    # Of a run that died once the ledger had everything.
+    (tmp_path / "lake" / "_writing" / "00000-died").write_text(json.dumps(partitions))
+
+    with pytest.raises(CollectionFailedError) as failure:
+        collect()
+
+    assert str(failure.value).startswith(
+        f"The tables of {len(partitions)} dates could not be made. What else could be read was stored; the next run "
+        f"tries again. The first failure: raw/created={partitions[0]}/index.json "
+    )
+    assert context["ti"].xcoms["return_value"]["complete"] is False
+
+
 def test_a_refused_key_is_not_retried_by_airflow(
     collect: Callable[..., dict[str, Any]], ids: list[str], box: TavusBox
 ) -> None:
