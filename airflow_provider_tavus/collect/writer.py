@@ -7,7 +7,7 @@ import tempfile
 import zlib
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -30,8 +30,10 @@ from airflow_provider_tavus.conversations.renderings.lines import Style
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from airflow_provider_tavus.collect.formats import RowWriter
     from airflow_provider_tavus.collect.layout import Shard
     from airflow_provider_tavus.collect.store import Store
+    from airflow_provider_tavus.collect.tables import Table
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -211,20 +213,18 @@ class Writer:
         if not names:
             self._each(self._store.delete, places.values())
             return
-        with ExitStack() as files:
-            writers = [
-                [
-                    FORMATS[form](table, files.enter_context(self._store.writing(places[table.name, form])))
-                    for form in self._formats
-                ]
-                for table in TABLES
-            ]
+        # Whatever happens, all writers are closed before any file is: they write to them then.
+        with ExitStack() as files, ExitStack() as open_writers:
+
+            def opened(table: Table, form: str) -> RowWriter:
+                file = files.enter_context(self._store.writing(places[table.name, form]))
+                return open_writers.enter_context(closing(FORMATS[form](table, file)))
+
+            writers = [[opened(table, form) for form in self._formats] for table in TABLES]
             for lines_of_tables in self._rows(partition, names):
                 for of_table, lines in zip(writers, lines_of_tables, strict=True):
                     for writer in of_table:
                         writer.write(lines)
-            for writer in chain.from_iterable(writers):
-                writer.close()
 
     def _rows(self, partition: str, names: Sequence[str]) -> Iterator[Sequence[bytes]]:
         for start in range(0, len(names), READ_AT_A_TIME):

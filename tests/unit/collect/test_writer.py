@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
@@ -85,6 +86,24 @@ def test_a_raw_object_that_is_not_the_conversation_of_its_name_is_named_and_the_
     store.delete(f"raw/created={DATE}/index.json")
     writer.finish(DATE)
     assert ids_in_the_table(store) == ["c1", "c2"]
+
+
+def test_tables_that_cannot_be_made_leave_nothing_that_complains_later(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed beside this Airflow")
+    told_too_late: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told_too_late.append)
+    writer = Writer(store, shard=Shard(), formats=("jsonl", "parquet"))
+    store.write(f"raw/created={DATE}/index.json", b"{}")
+
+    with pytest.raises(SpoiltObjectError):
+        writer.rebuild(DATE)
+    gc.collect()
+
+    assert not told_too_late
+    assert not store.folders("turns")
+    writer.close()
 
 
 def test_what_prints_when_an_interpreter_starts_disturbs_no_process_that_stores(
