@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from airflow_provider_tavus.collect.layout import raw_folder, raw_object, safe_name
+from airflow_provider_tavus.collect.writer import SpoiltObjectError, lines_of_raw_object
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -45,6 +45,7 @@ class Forms:
     :param writer: returns what writes to it.
     :param on_arrival: called with each partition before something of it is written, outside the event loop's thread.
     :param on_fault: called with each conversation that cannot be brought into a form, and what was raised.
+    :param on_spoilt: called with each partition that cannot be brought into a form, and what was raised.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Forms:
         writer: Callable[[], Awaitable[Writer | WriterProcess]],
         on_arrival: Callable[[str], None],
         on_fault: Callable[[str, str], None],
+        on_spoilt: Callable[[str, SpoiltObjectError], None],
     ) -> None:
         self._plan = plan
         self._copies = copies
@@ -65,6 +67,7 @@ class Forms:
         self._writer = writer
         self._on_arrival = on_arrival
         self._on_fault = on_fault
+        self._on_spoilt = on_spoilt
         self.names = tuple(sorted({*plan.formats, *plan.renderings, *copies.names}))
         """By which the ledger knows them."""
 
@@ -77,13 +80,18 @@ class Forms:
                 if gone := sum(version is None for version in before.values()):
                     log.warning(_GONE, partition, ", ".join(sorted(missing)), gone)
                     break
-                with suppress(FileNotFoundError):
+                try:
                     faults = await self._make(missing, partition, [entry.conversation_id for entry in entries])
-                    # Others may have stored something later meanwhile, and then what was made is too old.
-                    if await self._versions(partition) == before:
-                        self._note(entries, faults)
-                        yield partition
-                        break
+                except FileNotFoundError:
+                    continue
+                except SpoiltObjectError as fault:
+                    self._on_spoilt(partition, fault)
+                    break
+                # Others may have stored something later meanwhile, and then what was made is too old.
+                if await self._versions(partition) == before:
+                    self._note(entries, faults)
+                    yield partition
+                    break
 
     async def _versions(self, partition: str) -> dict[str, object]:
         """Return which versions of the raw objects are there; None where there is none."""
@@ -106,8 +114,13 @@ class Forms:
     async def _copy(self, partition: str, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), COPIED_AT_A_TIME):
             names = [raw_object(partition, each) for each in ids[start : start + COPIED_AT_A_TIME]]
-            bodies = await asyncio.gather(*(asyncio.to_thread(self._store.read, name) for name in names))
-            self._copies.store(bodies)
+            self._copies.store(await asyncio.gather(*(asyncio.to_thread(self._read, name) for name in names)))
+
+    def _read(self, name: str) -> bytes:
+        body = self._store.read(name)
+        # What takes copies would tell neither which object is spoilt nor keep its words to itself.
+        lines_of_raw_object(name, body)
+        return body
 
     def _note(self, entries: Sequence[Entry], faults: Mapping[str, NotStored]) -> None:
         for conversation_id, fault in faults.items():

@@ -107,6 +107,7 @@ class CollectionRun:
             writer=self._ready_writer,
             on_arrival=on_arrival,
             on_fault=self._reader.could_not_be_stored,
+            on_spoilt=self._note_spoilt,
         )
         self._stored: list[tuple[ToStore, str]] = []
         """What was stored last and is not noted yet, with the hashes of its bytes."""
@@ -307,13 +308,17 @@ class CollectionRun:
                 self._partitions |= await asyncio.to_thread(writer.finish, partition)
                 self._index.partition_is_finished(partition)
             except SpoiltObjectError as fault:
-                # No other date is to wait for it, and the ledger has nothing of this one: the next run tries again.
-                self._reader.failed(fault)
+                # The ledger has nothing of this date: the next run tries again.
+                self._note_spoilt(partition, fault)
                 self._index.partition_has_failed(partition, type(fault).__name__)
-                self._spoilt.add(partition)
             self._unfinished.remove(partition)
         if self._index.unsaved() >= ENTRIES_IN_A_SEGMENT:
             await self._save()
+
+    def _note_spoilt(self, partition: str, fault: SpoiltObjectError) -> None:
+        """Fail at the end: no other date is to wait for this one."""
+        self._reader.failed(fault)
+        self._spoilt.add(partition)
 
     async def _make_missing_forms(self) -> None:
         async for partition in self._forms.make_missing():

@@ -233,14 +233,14 @@ class Writer:
             missing = [name for name in some if name not in kept]
             objects = [f"{raw_folder(partition)}/{name}.json" for name in missing]
             bodies = self._each(self._store.read, objects)
-            kept |= dict(zip(missing, map(_lines, objects, bodies), strict=True))
+            kept |= dict(zip(missing, map(lines_of_raw_object, objects, bodies), strict=True))
             yield from (kept[name] for name in some)
 
     def _each(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list((self._pool.map if self._pool else map)(work, items))
 
 
-def _lines(name: str, body: bytes) -> Sequence[bytes]:
+def lines_of_raw_object(name: str, body: bytes) -> Sequence[bytes]:
     """
     Return the lines of a raw object.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import collecting
 import pytest
 from collecting import Crash, InterruptedStore, collect
 
-from airflow_provider_tavus.collect import forms, run
+from airflow_provider_tavus.collect import forms, reader, run
 from airflow_provider_tavus.collect.copies import NoCopies
+from airflow_provider_tavus.collect.forget import forget
 from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, events
@@ -31,9 +33,13 @@ class Copies(NoCopies):
     def __init__(self, name: str = "sql:somewhere") -> None:
         self.names = (name,)
         self.taken: list[str] = []
+        self.forgotten: list[str] = []
 
     def store(self, bodies: Sequence[bytes]) -> None:
         self.taken += [json.loads(body)["conversation_id"] for body in bodies]
+
+    def forget(self, conversation_ids: Sequence[str]) -> None:
+        self.forgotten += [each for each in conversation_ids if each in self.taken]
 
 
 @pytest.fixture
@@ -55,6 +61,20 @@ def root(box: TavusBox, ids: list[str], tmp_path: Path) -> Path:
     box.advance(60)
     box.forget_requests()
     return tmp_path / "destination"
+
+
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """What keeps runs from being complete."""
+    noticed: list[Exception] = []
+    failed = reader.Reader.failed
+
+    def notice(reader: reader.Reader, error: Exception) -> None:
+        noticed.append(error)
+        failed(reader, error)
+
+    monkeypatch.setattr(reader.Reader, "failed", notice)
+    return noticed
 
 
 def ledger(root: Path) -> list[str]:
@@ -155,6 +175,64 @@ def test_one_that_cannot_be_brought_into_a_form_fails_alone(box: TavusBox, ids: 
     spoilt.write_bytes(content)
     assert not collect(box, root, renderings=("txt",)).failed
     assert {file.stem for file in root.glob("renderings/*/*.txt")} == {*ids}
+
+
+@pytest.mark.parametrize("content", [b'{"said": "my canary', b"{}", None], ids=["cut off", "no id", "copy of another"])
+@pytest.mark.parametrize("form", ["parquet", "database"])
+def test_a_date_with_a_spoilt_object_keeps_no_other_one_from_its_forms(
+    box: TavusBox,
+    ids: list[str],
+    root: Path,
+    form: str,
+    content: bytes | None,
+    failures: list[Exception],
+) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed beside this Airflow")
+    formats = ("jsonl", "parquet") if form == "parquet" else ("jsonl",)
+    copies = Copies() if form == "database" else None
+    (spoilt,) = root.glob(f"raw/*/{ids[3]}.json")
+    (other,) = root.glob(f"raw/*/{ids[4]}.json")
+    date, whole = spoilt.parent, spoilt.read_bytes()
+    spoilt.write_bytes(other.read_bytes() if content is None else content)
+
+    def dates_that_have_it() -> set[str]:
+        if copies is not None:
+            return {file.parent.name for each in copies.taken for file in root.glob(f"raw/*/{each}.json")}
+        return {file.parent.name for file in root.glob("turns/*/*.parquet")}
+
+    certificate = collect(box, root, formats=formats, copies=copies)
+
+    assert (certificate.complete, certificate.spoilt_partitions) == (False, [date.name.removeprefix("created=")])
+    assert dates_that_have_it() == {each.name for each in root.glob("raw/*")} - {date.name}
+    (failure,) = failures
+    assert str(failure).startswith(f"{spoilt.relative_to(root)} at the destination")
+    assert "my canary" not in "".join(traceback.format_exception(failure))
+    assert failure.__context__ is None
+    spoilt.write_bytes(whole)
+    assert collect(box, root, formats=formats, copies=copies).partitions == certificate.spoilt_partitions
+    assert dates_that_have_it() == {each.name for each in root.glob("raw/*")}
+    assert copies is None or sorted(copies.taken) == sorted(ids)
+
+
+def test_what_was_forgotten_beside_a_run_that_finds_a_spoilt_object_leaves_the_database(
+    box: TavusBox, ids: list[str], root: Path
+) -> None:
+    (spoilt,) = root.glob(f"raw/*/{ids[0]}.json")
+    spoilt.write_bytes(b"{")
+    which = box.add(Script.finished(), created_at=box.clock.now() - DAY)
+    database = Copies()
+
+    def meanwhile() -> None:
+        forget(which, store=LocalStore(root), clock=box.clock.now, copies=database)
+
+    # Of the new one the raw object alone is still to be stored.
+    certificate = collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=2), copies=database)
+
+    assert certificate.spoilt_partitions == [spoilt.parent.name.removeprefix("created=")]
+    assert which in database.taken
+    assert which in database.forgotten
+    assert not list(root.glob(f"r*/*/{which}*"))
 
 
 def test_a_crash_at_any_moment_leaves_it_to_the_next_run(
