@@ -116,6 +116,7 @@ class CollectionRun:
         """From which partitions conversations were taken for one that is not finished."""
         self._spoilt: set[str] = set()
         """The partitions of which no tables can be made."""
+        self._not_all_removed = False
         self._partitions: set[str] = set()
         self._in_doubt: list[str] = []
         """What is stored of them may not be what it should be, until they were read once more."""
@@ -168,7 +169,10 @@ class CollectionRun:
         writer = self._make_writer(much=False)
         try:
             for each in conversation_ids:
-                writer.remove(partition, each)
+                try:
+                    writer.remove(partition, each)
+                except SpoiltObjectError as fault:
+                    self._note_spoilt(partition, fault)
         finally:
             writer.close()
 
@@ -370,8 +374,12 @@ class CollectionRun:
             for each in await asyncio.to_thread(partitions_with, self._store, conversation_id, known):
                 writer = await self._ready_writer()
                 await asyncio.to_thread(self._on_arrival, each)
-                await asyncio.to_thread(writer.remove, each, conversation_id)
-                self._partitions.add(each)
+                try:
+                    await asyncio.to_thread(writer.remove, each, conversation_id)
+                    self._partitions.add(each)
+                except SpoiltObjectError as fault:
+                    self._note_spoilt(each, fault)
+                    self._not_all_removed = True
             self._index.settle_unchanged(conversation_id, None, None)
         return [conversation_id for conversation_id, _ in forgotten]
 
@@ -382,6 +390,9 @@ class CollectionRun:
         return min(self._started_at, last.at if last else 0.0) - TOMBSTONES_ARE_WATCHED
 
     def _sweep_is_to_be_noted(self) -> bool:
+        if self._not_all_removed:
+            # What is left has to be watched until it can be removed.
+            return False
         if self._last_sweep().order != "unknown":
             return True
         # It spares no reading of the list, but the watching of old tombstones.

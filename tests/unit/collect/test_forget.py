@@ -15,6 +15,7 @@ from airflow_provider_tavus.collect.forget import Forgotten, forget
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.collect.local_store import LocalStore
+from airflow_provider_tavus.collect.writer import SpoiltObjectError
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox, Turn
 from airflow_provider_tavus.testing.bodies import read_body
 
@@ -229,6 +230,57 @@ def test_what_a_run_was_removing_when_it_crashed_is_removed_by_the_next_one(
 
         assert is_gone(root, which), crash_at
         collecting.tables_are_those_of_the_raw_objects(root)
+
+
+@pytest.mark.parametrize("days", [0, 1, 5])
+def test_what_a_spoilt_object_keeps_in_the_tables_goes_as_soon_as_that_was_mended(
+    box: TavusBox, tmp_path: Path, which: str, days: int
+) -> None:
+    collect(box, tmp_path)
+    (folder,) = tmp_path.glob("raw/*")
+    spoilt = folder / "index.json"
+    spoilt.write_text("{}")
+    with pytest.raises(SpoiltObjectError):
+        forget_it(box, tmp_path, which)
+    for _ in range(days + 1):
+        new = box.add(Script.finished(), created_at=box.clock.now() - 9 * DAY)
+        certificate = collect(box, tmp_path)
+        assert (certificate.collected, certificate.complete) == (1, False)
+        assert certificate.spoilt_partitions == [folder.name.removeprefix("created=")]
+        assert list(tmp_path.glob(f"raw/*/{new}.json"))
+        box.advance(DAY + 60.0)
+    assert not is_gone(tmp_path, which)
+    spoilt.unlink()
+
+    assert collect(box, tmp_path).complete
+
+    assert is_gone(tmp_path, which)
+    collecting.tables_are_those_of_the_raw_objects(tmp_path)
+
+
+def test_a_spoilt_object_beside_what_was_forgotten_keeps_no_other_date_from_being_collected(
+    box: TavusBox, tmp_path: Path, which: str
+) -> None:
+    # Each object takes two changes: the run dies once all raw objects are there, the forgetting once its tombstone is.
+    with pytest.raises(Crash):
+        collect(box, InterruptedStore(tmp_path, crash_at=9))
+    assert which in collecting.raw(tmp_path)
+    with pytest.raises(Crash):
+        forget_it(box, tmp_path, which, crash_at=3)
+    (folder,) = tmp_path.glob("raw/*")
+    spoilt = folder / "index.json"
+    spoilt.write_text("{}")
+    new = box.add(Script.finished(), created_at=NOW - 5 * DAY)
+
+    certificate = collect(box, tmp_path)
+
+    assert certificate.spoilt_partitions == [folder.name.removeprefix("created=")]
+    assert {row["conversation_id"] for _, row in collecting.rows(tmp_path, "conversations")} == {new}
+    assert not (folder / f"{which}.json").exists()
+    spoilt.unlink()
+    assert collect(box, tmp_path).complete
+    assert is_gone(tmp_path, which)
+    collecting.tables_are_those_of_the_raw_objects(tmp_path)
 
 
 class CountingStore(LocalStore):
