@@ -97,7 +97,9 @@ class Privacy:
         if not self.perception and isinstance(conversation.get("events"), list):
             conversation["events"] = [event for event in conversation["events"] if not _tells_what_was_seen(event)]
         if not self.system_turns:
-            conversation.update(_without_system_turns(conversation))
+            kept = _without_system_turns(conversation)
+            conversation.clear()
+            conversation.update(kept)
         for field in self.leave_out:
             first, *names = field.split(".")
             _leave_out(conversation, [*TURNS, *names] if first == "turns" else [first, *names])

@@ -50,6 +50,15 @@ def test_a_transcript_in_an_unusual_place_has_no_system_turn_either() -> None:
     assert CANARY.encode() not in privacy.prepare(body(analysis=[unusual], **unusual))
 
 
+def test_a_field_of_the_conversation_that_is_a_system_turn_goes_too() -> None:
+    prompt, said = {"role": "system", "content": CANARY}, {"role": "user", "content": "Hi"}
+
+    left = stored(Privacy(system_turns=False, perception=False), body(first_turn=prompt, second_turn=said))
+
+    assert "first_turn" not in left
+    assert left["second_turn"] == said
+
+
 def test_a_transcript_in_json_in_a_text_has_no_system_turn_either() -> None:
     inner = json.dumps({"transcript": [{"role": "system", "content": CANARY}, {"role": "user", "content": "Hi"}]})
     twice = json.dumps([{"transcript": "no list", "body": inner}])
