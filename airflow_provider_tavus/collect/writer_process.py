@@ -12,6 +12,7 @@ import os
 import pickle
 import subprocess
 import sys
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_tavus.collect.writer import Writer
@@ -76,7 +77,9 @@ class WriterProcess:
         """Let the process end."""
         with self._answers, self._process as process:
             assert process.stdin is not None
-            process.stdin.close()
+            # A process that has died has not read the last call, of which whoever made it was told.
+            with suppress(BrokenPipeError):
+                process.stdin.close()
 
     def _call(self, method: str, *arguments: Any) -> Any:
         assert self._process.stdin is not None

@@ -138,6 +138,26 @@ def test_a_process_that_dies_in_the_middle_of_an_answer_is_told_of(
         WriterProcess(store, shard=Shard(), formats=("jsonl",))
 
 
+def test_a_process_that_dies_between_two_calls_is_told_of_once(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+    started: list[subprocess.Popen[bytes]] = []
+
+    def noticed(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", noticed)
+    process = WriterProcess(store, shard=Shard(), formats=("jsonl",))
+    started[0].kill()
+    started[0].wait()
+
+    with pytest.raises(OSError, match="has died"):
+        process.finish(DATE)
+    process.close()
+
+
 @pytest.mark.parametrize("conversation_id", ["c1", "C1/ü \ud800", "_-%", "x" * 200, "x" * 201])
 def test_every_safe_name_is_known_for_one(conversation_id: str) -> None:
     assert is_safe_name(safe_name(conversation_id))
