@@ -211,14 +211,14 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Conclude from the event of a :class:`~airflow_provider_tavus.triggers.conversation.ConversationTrigger`."""
         self._take_up_the_id(context)
-        with self._cancelled_as_asked(), permanent_errors_are_not_retried():
+        with self._cancelled_as_asked(context), permanent_errors_are_not_retried():
             return self._go_on_from(context, event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral; if no triggerer ended the wait in time, look one last time."""
         too_late = next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error")).lower()
         if too_late and self._take_up_the_id(context):
-            with self._cancelled_as_asked(), permanent_errors_are_not_retried():
+            with self._cancelled_as_asked(context), permanent_errors_are_not_retried():
                 return self._last_look(context)
         return super().resume_execution(next_method, next_kwargs, context)
 
@@ -229,7 +229,7 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
     # -- creating ----------------------------------------------------------------------------------------------
 
     def _create_and_wait(self, context: Context, pause: Mapping[str, Any] | None = None) -> Any:
-        with self._cancelled_as_asked(), permanent_errors_are_not_retried():
+        with self._cancelled_as_asked(context), permanent_errors_are_not_retried():
             checked_event_types(self.wait_for)
             conversation = self._find_or_create(context, pause or {})
             self.conversation_id = conversation.conversation_id
@@ -339,12 +339,17 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
     """Whether nothing is left to cancel."""
 
     @contextmanager
-    def _cancelled_as_asked(self) -> Iterator[None]:
+    def _cancelled_as_asked(self, context: Context) -> Iterator[None]:
         try:
             yield
         except (AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout):
-            # Not for what is retried: the retry goes on with the call.
             self._cancel()
+            raise
+        except Exception:
+            # A retry goes on with the call, if there is one.
+            ti = context["ti"]
+            if ti.try_number > ti.max_tries:
+                self._cancel()
             raise
 
     def _cancel(self) -> None:

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.conversations.arguments import LONGEST
 from airflow_provider_tavus.operators.create_conversation import CreateConversationOperator
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
@@ -144,6 +145,24 @@ def test_a_failure_that_is_retried_leaves_the_call_to_the_retry(
 
     assert result["conversation_id"] == only(manual_box)
     assert manual_box.count("end") == 0
+
+
+def test_a_failure_that_is_not_retried_any_more_does_what_is_asked_for(
+    manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    manual_box.account.on_create = lambda body: Script.active()
+    task = new_task(retries=1)
+
+    for ends in (0, 1):
+        task.begin_try()
+        operator = create(deferrable=True, cancellation="end")
+        with pytest.raises(TaskDeferred) as deferral:
+            operator.execute(task.context)
+        # A triggerer that has no such connection, unlike the worker.
+        event = {"status": "error", "message": "The connection cannot be read.", "transient": True}
+        with pytest.raises(TavusError, match="cannot be read"):
+            operator.resume_execution(deferral.value.method_name, {"event": event}, task.context)
+        assert manual_box.count("end") == ends
 
 
 def test_after_a_time_out_a_cleared_task_goes_on_with_the_same_call(
