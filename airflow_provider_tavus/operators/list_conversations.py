@@ -51,7 +51,8 @@ class ListConversationsOperator(BaseOperator):
 
     .. seealso:: https://docs.tavus.io/api-reference/conversations/get-conversations
 
-    :param status: ``active`` or ``ended``; all if not given, or None (templated).
+    :param status: ``active`` or ``ended``; all if not given. As any of these it may be None, but not in a mapped task
+        (templated).
     :param created_after: a datetime or ISO 8601 text, in UTC if it says no zone: conversations created then or
         later (templated).
     :param created_before: likewise, conversations created before then (templated).
