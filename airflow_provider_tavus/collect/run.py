@@ -253,7 +253,8 @@ class CollectionRun:
     async def _store_raw(self, batch: list[ToStore]) -> None:
         if batch:
             writer = await self._ready_writer()
-            partitions = {each.collected.partition for each in batch}
+            places = ((each.collected.partition, each.collected.moved_from) for each in batch)
+            partitions = {each for some in places for each in some if each is not None}
             if not self._marks.covers(partitions):
                 await asyncio.to_thread(self._marks.write, partitions)
             storing = asyncio.get_running_loop().run_in_executor(None, writer.take, [each.collected for each in batch])

@@ -211,6 +211,31 @@ def test_all_dates_that_change_are_noted_before_they_do(box: TavusBox, tmp_path:
     assert sorted(noted) == certificate.partitions == ["2027-01-15", "unknown"]
 
 
+def test_what_gets_its_date_is_there_once_whenever_the_run_died_that_moved_it(box: TavusBox, tmp_path: Path) -> None:
+    def dies(crash_at: int) -> bool:
+        root = tmp_path / str(crash_at)
+        which = box.add(Script.finished(list_times=False), created_at=box.clock.now() - HOUR)
+        body: dict[str, Any] = json.loads(_received(box, which))
+        box.put_raw(which, body | {"created_at": "", "updated_at": ""})
+        collect(box, root)
+        box.put_raw(which, body)
+        box.advance(HOUR)
+        store = InterruptedStore(root, crash_at=crash_at)
+        with suppress(Crash):
+            collect(box, store)
+
+        for _ in range(2):
+            box.advance(HOUR)
+            collect(box, root, sweep_interval=0.0)
+
+        assert collecting.raw(root).keys() == {which}, crash_at
+        assert len(list(collecting.rows(root, "conversations"))) == 1, crash_at
+        box.remove(which)
+        return store.changes >= crash_at
+
+    assert not all(dies(crash_at) for crash_at in range(1, 60))
+
+
 def _received(box: TavusBox, which: str) -> bytes:
     url = f"{box.base_url}/v2/conversations/{which}?verbose=true"
     return requests.get(url, headers={"x-api-key": box.api_key}, timeout=10).content
