@@ -3,15 +3,18 @@ Tells later runs where a run was writing that did not come to its end.
 
 Raw objects are written before the ledger tells of them, and the older of two bodies may be written last, until the
 runs that overlap agree. A run that dies in between leaves what no other would look at again. So its mark, an object
-that names the partitions it writes to, is there before and goes when all is well.
+that names the partitions it writes to, is there before and goes when all is well. While it writes, the run renews it:
+what others find renewed lately may be a living run's, and stays, so that it still tells of a run that dies later.
 """
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from airflow_provider_tavus.collect.entry import as_epoch, as_time
 from airflow_provider_tavus.collect.layout import WRITING
 
 if TYPE_CHECKING:
@@ -21,7 +24,21 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.store import Store
 
 RENEWED_AFTER = 60.0
-"""Seconds: a run that overlaps this one removes its mark, as that of one that died."""
+"""Seconds."""
+DEAD_AFTER = 300.0
+"""Seconds: whoever has not renewed its mark for so long has died, or writes nothing any more."""
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """
+    What a mark says.
+
+    :param at: when it was written or renewed, in ISO 8601.
+    :param partitions: those that its run writes to.
+    """
+
+    at: str
+    partitions: list[str]
 
 
 class Marks:
@@ -41,13 +58,15 @@ class Marks:
         self._left: dict[str, Any] = {}
 
     def left_by_others(self) -> set[str]:
-        """Return the partitions to which others were writing."""
+        """Return the partitions to which others were writing, and may still be."""
         partitions: set[str] = set()
         for name, version in self._versions().items():
             if name.startswith(self._prefix) and name != self._own:
-                with suppress(FileNotFoundError, ValueError):
-                    partitions.update(json.loads(self._store.read(f"{WRITING}/{name}")))
-                    self._left[name] = version
+                with suppress(FileNotFoundError, ValueError, msgspec.MsgspecError):
+                    mark = msgspec.json.decode(self._store.read(f"{WRITING}/{name}"), type=_Mark)
+                    if as_epoch(mark.at) + DEAD_AFTER <= self._clock():
+                        self._left[name] = version
+                    partitions.update(mark.partitions)
         return partitions
 
     def covers(self, partitions: Collection[str]) -> bool:
@@ -58,10 +77,11 @@ class Marks:
         """Mark partitions before something is written there."""
         self._partitions.update(partitions)
         self._renewed_at = self._clock()
-        self._store.write(f"{WRITING}/{self._own}", json.dumps(sorted(self._partitions)).encode())
+        mark = _Mark(as_time(self._renewed_at), sorted(self._partitions))
+        self._store.write(f"{WRITING}/{self._own}", msgspec.json.encode(mark))
 
     def clear(self) -> None:
-        """Remove this run's mark, and those that it has found, but for what was marked again since."""
+        """Remove this run's mark, and those of the dead that it has found, but for what was marked again since."""
         versions = self._versions()
         for name, version in {**self._left, self._own: versions.get(self._own)}.items():
             if name in versions and versions[name] == version:

@@ -254,9 +254,7 @@ class CollectionRun:
         if batch:
             writer = await self._ready_writer()
             places = ((each.collected.partition, each.collected.moved_from) for each in batch)
-            partitions = {each for some in places for each in some if each is not None}
-            if not self._marks.covers(partitions):
-                await asyncio.to_thread(self._marks.write, partitions)
+            await self._mark({each for some in places for each in some if each is not None})
             storing = asyncio.get_running_loop().run_in_executor(None, writer.take, [each.collected for each in batch])
             try:
                 # The writer need not wait for that.
@@ -265,6 +263,10 @@ class CollectionRun:
                 told = await storing
             for each, outcome in zip(batch, told, strict=True):
                 self._note_later(each, outcome)
+
+    async def _mark(self, partitions: set[str]) -> None:
+        if not self._marks.covers(partitions):
+            await asyncio.to_thread(self._marks.write, partitions)
 
     def _note_later(self, each: ToStore, outcome: str | NotStored) -> None:
         if isinstance(outcome, NotStored):
@@ -306,6 +308,7 @@ class CollectionRun:
     async def _finish(self, partition: str) -> None:
         if partition in self._unfinished:
             self._settle_stored()
+            await self._mark({partition})
             writer = await self._ready_writer()
             for each in sorted({partition, *self._moved_from.pop(partition, ())}):
                 await asyncio.to_thread(self._on_arrival, each)

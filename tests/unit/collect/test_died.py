@@ -15,6 +15,7 @@ from collecting import GRACE, Crash, InterruptedStore, collect
 from airflow_provider_tavus.collect.forget import forget
 from airflow_provider_tavus.collect.layout import WRITING
 from airflow_provider_tavus.collect.local_store import LocalStore
+from airflow_provider_tavus.collect.marks import DEAD_AFTER, RENEWED_AFTER
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox
 
 if TYPE_CHECKING:
@@ -86,7 +87,29 @@ def test_an_older_body_over_a_newer_one_is_put_right_whenever_its_run_died(
             collect(again, root)
 
             assert has_its_transcript(root, which), crash_at
+            again.advance(DEAD_AFTER)
+            collect(again, root)
             assert not marks(root)
+
+
+def test_an_older_body_is_put_right_that_was_stored_after_a_short_run_beside_it(tmp_path: Path) -> None:
+    for crash_at in range(4, 20):
+        root = tmp_path / str(crash_at)
+        with TavusBox.in_thread(clock=ManualClock(NOW)) as box:
+            which = box.add(Script.finished(seconds=60, transcript_delay=HOUR))
+            box.advance(60 + HOUR - 5)
+
+            def meanwhile(box: TavusBox = box, root: Path = root) -> None:
+                box.advance(20)
+                assert collect(box, root).collected == 1
+
+            with suppress(Crash):
+                # It has written its mark, and nothing else.
+                collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=3, crash_at=crash_at))
+
+            collect(box, root)
+
+            assert has_its_transcript(root, which), crash_at
 
 
 def test_an_older_body_over_a_newer_one_is_put_right_when_it_could_not_be_read_again(
@@ -102,11 +125,28 @@ def test_an_older_body_over_a_newer_one_is_put_right_when_it_could_not_be_read_a
     collect(box, tmp_path)
     assert marks(tmp_path), "it still could not be read"
     box.stop_troubles()
+    box.advance(DEAD_AFTER)
 
     collect(box, tmp_path)
 
     assert has_its_transcript(tmp_path, late)
     assert not marks(tmp_path)
+
+
+def test_a_run_renews_its_mark_before_it_makes_tables_a_while_after_it_stored(box: TavusBox, tmp_path: Path) -> None:
+    written: list[str] = []
+
+    class Slow(LocalStore):
+        def write(self, name: str, content: bytes) -> None:
+            written.append(name.split("/")[0])
+            super().write(name, content)
+            if name.startswith("raw/"):
+                box.advance(RENEWED_AFTER)
+
+    box.add(Script.finished(), created_at=NOW - DAY)
+    collect(box, Slow(tmp_path))
+
+    assert written[:3] == ["_writing", "raw", "_writing"]
 
 
 def test_what_was_deleted_at_tavus_after_a_run_died_stays_and_gets_its_rows(box: TavusBox, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.collect.local_store import LocalStore
-from airflow_provider_tavus.collect.marks import RENEWED_AFTER, Marks
+from airflow_provider_tavus.collect.marks import DEAD_AFTER, RENEWED_AFTER, Marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +55,11 @@ def test_a_mark_is_written_again_for_another_partition_and_after_a_while(
     assert not one.covers({"2026-11-24"})
 
 
-def test_who_clears_removes_its_own_mark_and_those_it_has_found(marks: Callable[..., Marks]) -> None:
+def test_who_clears_removes_its_own_mark_and_those_it_has_found_of_the_dead(
+    marks: Callable[..., Marks], now: list[float]
+) -> None:
     marks("one").write(["2026-11-24"])
+    now[0] += DEAD_AFTER
     two = marks("two")
     two.left_by_others()
     two.write(["2026-11-25"])
@@ -67,9 +70,26 @@ def test_who_clears_removes_its_own_mark_and_those_it_has_found(marks: Callable[
     assert marks("three").left_by_others() == {"2026-11-26"}
 
 
-def test_a_mark_that_was_written_again_stays_as_its_run_is_not_dead(marks: Callable[..., Marks]) -> None:
+def test_a_mark_that_was_young_when_it_was_found_stays_as_its_run_may_not_be_dead(
+    marks: Callable[..., Marks], now: list[float]
+) -> None:
+    marks("one").write(["2026-11-24"])
+    now[0] += DEAD_AFTER - 1
+    two = marks("two")
+    assert two.left_by_others() == {"2026-11-24"}
+    now[0] += 1
+
+    two.clear()
+
+    assert marks("three").left_by_others() == {"2026-11-24"}
+
+
+def test_a_mark_that_was_written_again_stays_as_its_run_is_not_dead(
+    marks: Callable[..., Marks], now: list[float]
+) -> None:
     one, two = marks("one"), marks("two")
     one.write(["2026-11-24"])
+    now[0] += DEAD_AFTER
     two.left_by_others()
     one.write(["2026-11-25"])
 
@@ -79,8 +99,9 @@ def test_a_mark_that_was_written_again_stays_as_its_run_is_not_dead(marks: Calla
 
 
 @pytest.mark.parametrize("content", ["", "no JSON", "[["])
-def test_what_is_no_mark_is_let_be(content: str, marks: Callable[..., Marks], tmp_path: Path) -> None:
+def test_what_is_no_mark_is_let_be(content: str, marks: Callable[..., Marks], now: list[float], tmp_path: Path) -> None:
     marks("one").write(["2026-11-24"])
+    now[0] += DEAD_AFTER
     foreign = tmp_path / "_writing" / "00000-foreign"
     foreign.write_text(content)
     two = marks("two")
