@@ -36,6 +36,7 @@ CREATE TABLE conversations (
     row_ended INTEGER, row_created_at REAL, row_updated_at REAL,
     due INTEGER NOT NULL DEFAULT 0,   -- 1: to be read; 2: taken
     expected TEXT,                    -- the partition that it will probably be of
+    doubted INTEGER NOT NULL DEFAULT 0,   -- whether what is stored of it may not be what it should be
     outcome TEXT, why TEXT,           -- what came of it in this run
     unsaved INTEGER NOT NULL DEFAULT 0   -- 1: its partition is not finished; 2: the ledger does not have it yet
 ) WITHOUT ROWID;
@@ -44,6 +45,8 @@ CREATE INDEX due ON conversations (expected, id) WHERE due = 1;
 CREATE INDEX unfinished ON conversations (partition) WHERE unsaved = 1;
 CREATE INDEX unsaved ON conversations (expected, id) WHERE unsaved = 2;
 """
+IN_DOUBT = "(doubted AND COALESCE(outcome, 'failed') = 'failed' AND state IS NOT 'forgotten')"
+"""Of these there may be an entry that no run has seen to be true: it was made of what is stored."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -290,8 +293,8 @@ class Index:
             with self._transaction():
                 self._replace(((entry, None) for entry in going_on), unsaved=2)
         for rows in self._some(
-            "SELECT id, entry FROM conversations WHERE id > ? AND mine AND entry IS NOT NULL AND unsaved = 0 "
-            "AND listed <> (reading IS NOT NULL) ORDER BY id LIMIT 500"
+            "SELECT id, entry FROM conversations WHERE id > ? AND mine AND entry IS NOT NULL AND unsaved = 0 "  # noqa: S608
+            f"AND NOT {IN_DOUBT} AND listed <> (reading IS NOT NULL) ORDER BY id LIMIT 500"
         ):
             entries = [_entry(told) for _, told in rows]
             changed = [each for each in entries if sweep_was_complete or not each.listed]
@@ -349,8 +352,8 @@ class Index:
 
     def not_stored_as(self, forms: Collection[str]) -> Iterator[tuple[str, list[Entry]]]:
         """Yield what is stored, but not as all of this: partitions, and entries in them that lack the same."""
-        # What was found beside the ledger, as nothing yet, and could not be read again is in doubt: not to be noted.
-        of_these = "mine AND NOT (stored_as = '[]' AND due AND COALESCE(outcome, 'failed') = 'failed')"
+        # What is in doubt is not to be noted.
+        of_these = f"mine AND NOT {IN_DOUBT}"
         kinds = self._database.execute(
             f"SELECT DISTINCT partition, stored_as FROM conversations WHERE {of_these} AND stored_as NOTNULL "  # noqa: S608
             "ORDER BY 1, 2"
@@ -371,23 +374,23 @@ class Index:
         )
         return [conversation_id for (conversation_id,) in found]
 
-    def call_for(self, conversation_ids: Iterable[str]) -> None:
-        """Mark conversations that are to be read once more, but for those that were forgotten since."""
+    def doubt(self, conversation_ids: Iterable[str]) -> None:
+        """
+        Note that what is stored of conversations may not be what it should be.
+
+        They are to be read once more, but for those that were forgotten since, and are in doubt until they were.
+        """
         with self._transaction():
             self._database.executemany(
-                "UPDATE conversations SET due = 1, outcome = NULL WHERE id = ? AND state IS NOT 'forgotten'",
+                "UPDATE conversations SET due = 1, doubted = 1, outcome = NULL "
+                "WHERE id = ? AND state IS NOT 'forgotten'",
                 ((each,) for each in conversation_ids),
             )
 
-    def has_failed(self, conversation_ids: Sequence[str]) -> bool:
-        """Tell whether one of these was to be read or stored and was not."""
-        return any(
-            self._database.execute(
-                "SELECT 1 FROM conversations WHERE id = ? AND (outcome = 'failed' OR (due AND outcome IS NULL))",
-                (each,),
-            ).fetchone()
-            for each in conversation_ids
-        )
+    def partitions_in_doubt(self) -> set[str]:
+        """Return the partitions of what is still in doubt."""
+        found = self._database.execute(f"SELECT DISTINCT partition FROM conversations WHERE {IN_DOUBT}")  # noqa: S608
+        return {partition for (partition,) in found}
 
     def counts(self) -> Counts:
         """Count what came of everything."""

@@ -118,8 +118,6 @@ class CollectionRun:
         """The partitions of which no tables can be made."""
         self._not_all_removed = False
         self._partitions: set[str] = set()
-        self._in_doubt: list[str] = []
-        """What is stored of them may not be what it should be, until they were read once more."""
 
     @property
     def failure(self) -> Exception | None:
@@ -137,9 +135,11 @@ class CollectionRun:
             agreed = await self._agree_with_others()
             self._index.note_who_is_on_the_list(sweep_was_complete=self._swept())
             await self._save(sweep=self._swept() and self._sweep_is_to_be_noted())
-            await asyncio.to_thread(self._ledger.compact, self._index.all_entries)
-            if agreed and not self._spoilt and not self._index.has_failed(self._in_doubt):
-                await asyncio.to_thread(self._marks.clear)
+            if not self._spoilt and not self._index.partitions_in_doubt():
+                # Otherwise the index has what the ledger must not have.
+                await asyncio.to_thread(self._ledger.compact, self._index.all_entries)
+                if agreed:
+                    await asyncio.to_thread(self._marks.clear)
             certificate = self._certificate()
             await asyncio.to_thread(self._write_certificate, certificate)
             return certificate
@@ -160,7 +160,7 @@ class CollectionRun:
         for partition in sorted(self._marks.left_by_others()):
             stock = take_stock(self._store, self._plan.shard, partition, self._index.entry)
             self._index.know(stock.entries)
-            self._doubt([entry.conversation_id for entry in stock.entries])
+            self._index.doubt([entry.conversation_id for entry in stock.entries])
             self._remove(partition, stock.superfluous)
             # Their tables may be older than the raw objects.
             self._unfinished.add(partition)
@@ -175,10 +175,6 @@ class CollectionRun:
                     self._note_spoilt(partition, fault)
         finally:
             writer.close()
-
-    def _doubt(self, conversation_ids: list[str]) -> None:
-        self._index.call_for(conversation_ids)
-        self._in_doubt += conversation_ids
 
     # Reading the list
 
@@ -365,7 +361,7 @@ class CollectionRun:
             self._copies.forget(await self._keep_forgotten())
             if not again:
                 return True
-            self._doubt(again)
+            self._index.doubt(again)
             nothing_new = asyncio.create_task(asyncio.sleep(0))
             await self._collect(nothing_new, store_anyway=True)
         return False

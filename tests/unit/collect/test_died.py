@@ -12,6 +12,7 @@ import pytest
 import requests
 from collecting import GRACE, Crash, InterruptedStore, collect
 
+from airflow_provider_tavus.collect import ledger
 from airflow_provider_tavus.collect.forget import forget
 from airflow_provider_tavus.collect.layout import WRITING
 from airflow_provider_tavus.collect.local_store import LocalStore
@@ -131,6 +132,52 @@ def test_an_older_body_over_a_newer_one_is_put_right_when_it_could_not_be_read_a
 
     assert has_its_transcript(tmp_path, late)
     assert not marks(tmp_path)
+
+
+@pytest.mark.parametrize("list_times", [True, False])
+@pytest.mark.parametrize("most_segments", [0, ledger.MOST_SEGMENTS])
+def test_what_is_in_doubt_is_not_in_the_ledger_before_it_could_be_read_again(
+    most_segments: int, list_times: bool, box: TavusBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MOST_SEGMENTS", most_segments)
+    box.add(Script.finished(), created_at=NOW - DAY)
+    collect(box, tmp_path)
+    which = box.add(Script.finished(seconds=60, transcript_delay=GRACE + 900, list_times=list_times))
+    box.advance(60 + GRACE + 1)
+    with pytest.raises(Crash):
+        collect(box, InterruptedStore(tmp_path, crash_at=5))
+    assert which in collecting.raw(tmp_path)
+    box.trouble(route="get", conversation_id=which, status=500)
+    for _ in range(2):
+        assert collect(box, tmp_path, sweep_interval=0.0).failed == {"ServerError": 1}
+        assert not any(which in each.read_text() for each in _ledger(tmp_path))
+    box.stop_troubles()
+    box.advance(1000)
+
+    certificate = collect(box, tmp_path, sweep_interval=0.0)
+
+    assert (certificate.collected, certificate.already_had) == (1, 1)
+    assert has_its_transcript(tmp_path, which)
+
+
+def test_what_has_no_tables_is_not_in_the_ledger_though_that_is_made_one(
+    box: TavusBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MOST_SEGMENTS", 0)
+    box.add(Script.finished(), created_at=NOW - DAY)
+    collect(box, tmp_path)
+    which = box.add(Script.finished(), created_at=NOW - HOUR)
+    spoilt = tmp_path / "raw" / "created=2027-01-15" / "spoilt.json"
+    spoilt.parent.mkdir()
+    spoilt.write_text("{}")
+
+    assert collect(box, tmp_path).failed == {"SpoiltObjectError": 1}
+
+    assert not any(which in each.read_text() for each in _ledger(tmp_path))
+    spoilt.unlink()
+    collect(box, tmp_path)
+    assert len(_ledger(tmp_path)) == 1
+    assert ids_in(tmp_path, "turns") == collecting.raw(tmp_path).keys()
 
 
 def test_a_run_renews_its_mark_before_it_makes_tables_a_while_after_it_stored(box: TavusBox, tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_what_was_forgotten_is_neither_due_nor_noted_as_anything_else() -> None:
     index = Index(Shard(), now=NOW)
     index.know([Entry(conversation_id="c1", state="forgotten", at=NOW)])
 
-    index.call_for(["c1"])
+    index.doubt(["c1"])
     assert index.take_due(10) == []
     index.settle([(Entry(conversation_id="c1", state="collected", at=NOW + 1, sha256="0"), "collected")])
     assert index.take_entries_to_save(10) == []
