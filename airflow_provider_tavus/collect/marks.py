@@ -80,10 +80,18 @@ class Marks:
         mark = _Mark(as_time(self._renewed_at), sorted(self._partitions))
         self._store.write(f"{WRITING}/{self._own}", msgspec.json.encode(mark))
 
-    def clear(self) -> None:
-        """Remove this run's mark, and those of the dead that it has found, but for what was marked again since."""
+    def clear(self, *, but: Collection[str] = ()) -> None:
+        """
+        Remove this run's mark, and those of the dead that it has found, but for what was marked again since.
+
+        :param but: partitions in which not all is well yet; this run's mark stays, and names these alone.
+        """
+        if but:
+            self._partitions.clear()
+            self.write(but)
         versions = self._versions()
-        for name, version in {**self._left, self._own: versions.get(self._own)}.items():
+        own = {} if but else {self._own: versions.get(self._own)}
+        for name, version in {**self._left, **own}.items():
             if name in versions and versions[name] == version:
                 self._store.delete(f"{WRITING}/{name}")
 

@@ -116,6 +116,8 @@ class CollectionRun:
         """From which partitions conversations were taken for one that is not finished."""
         self._spoilt: set[str] = set()
         """The partitions of which no tables can be made."""
+        self._stale: set[str] = set()
+        """From which conversations were taken for such a partition: their rows may still be there."""
         self._not_all_removed = False
         self._partitions: set[str] = set()
 
@@ -135,11 +137,12 @@ class CollectionRun:
             agreed = await self._agree_with_others()
             self._index.note_who_is_on_the_list(sweep_was_complete=self._swept())
             await self._save(sweep=self._swept() and self._sweep_is_to_be_noted())
-            if not self._spoilt and not self._index.partitions_in_doubt():
+            not_well = self._spoilt | self._stale | self._index.partitions_in_doubt()
+            if not not_well:
                 # Otherwise the index has what the ledger must not have.
                 await asyncio.to_thread(self._ledger.compact, self._index.all_entries)
-                if agreed:
-                    await asyncio.to_thread(self._marks.clear)
+            if agreed:
+                await asyncio.to_thread(self._marks.clear, but=not_well)
             certificate = self._certificate()
             await asyncio.to_thread(self._write_certificate, certificate)
             return certificate
@@ -306,7 +309,8 @@ class CollectionRun:
             self._settle_stored()
             await self._mark({partition})
             writer = await self._ready_writer()
-            for each in sorted({partition, *self._moved_from.pop(partition, ())}):
+            moved_from = self._moved_from.pop(partition, set())
+            for each in sorted({partition, *moved_from}):
                 await asyncio.to_thread(self._on_arrival, each)
             try:
                 self._partitions |= await asyncio.to_thread(writer.finish, partition)
@@ -315,6 +319,7 @@ class CollectionRun:
                 # The ledger has nothing of this date: the next run tries again.
                 self._note_spoilt(partition, fault)
                 self._index.partition_has_failed(partition, type(fault).__name__)
+                self._stale |= moved_from
             self._unfinished.remove(partition)
         if self._index.unsaved() >= ENTRIES_IN_A_SEGMENT:
             await self._save()

@@ -180,6 +180,59 @@ def test_what_has_no_tables_is_not_in_the_ledger_though_that_is_made_one(
     assert ids_in(tmp_path, "turns") == collecting.raw(tmp_path).keys()
 
 
+@pytest.mark.parametrize("ill", ["spoilt", "in doubt"])
+def test_a_date_that_stays_ill_has_later_runs_read_no_raw_objects_of_others(
+    ill: str, box: TavusBox, tmp_path: Path
+) -> None:
+    which = box.add(Script.finished(), created_at=NOW - HOUR)
+    if ill == "spoilt":
+        (tmp_path / "raw" / "created=2027-01-15").mkdir(parents=True)
+        (tmp_path / "raw" / "created=2027-01-15" / "spoilt.json").write_text("{}")
+    else:
+        with pytest.raises(Crash):
+            collect(box, InterruptedStore(tmp_path, crash_at=5))
+        box.trouble(route="get", conversation_id=which, status=500)
+    for _ in range(3):
+        box.advance(DAY)
+        box.add(Script.finished(), created_at=box.clock.now() - HOUR)
+        assert collect(box, tmp_path).failed
+    box.advance(HOUR)
+    read: list[str] = []
+
+    class Noticed(LocalStore):
+        def read(self, name: str) -> bytes:
+            read.append(name)
+            return super().read(name)
+
+    certificate = collect(box, Noticed(tmp_path))
+
+    assert {name.rpartition("/")[0] for name in read} == {WRITING, "raw/created=2027-01-15"}
+    assert set(certificate.partitions) <= {"2027-01-15"}
+    assert len(marks(tmp_path)) == 1
+
+
+def test_a_row_goes_from_a_date_that_was_spoilt_when_its_conversation_was_taken_from_there(
+    box: TavusBox, tmp_path: Path
+) -> None:
+    which = box.add(Script.finished(list_times=False), created_at=NOW - HOUR)
+    body: dict[str, Any] = json.loads(_received(box, which))
+    box.put_raw(which, body | {"created_at": "", "updated_at": ""})
+    collect(box, tmp_path)
+    box.put_raw(which, body)
+    spoilt = tmp_path / "raw" / "created=unknown" / "spoilt.json"
+    spoilt.write_text("{}")
+    box.advance(HOUR)
+    assert collect(box, tmp_path).failed == {"SpoiltObjectError": 1}
+    spoilt.unlink()
+    box.advance(HOUR)
+
+    assert collect(box, tmp_path).complete
+
+    collecting.tables_are_those_of_the_raw_objects(tmp_path)
+    assert len(list(collecting.rows(tmp_path, "conversations"))) == 1
+    assert not marks(tmp_path)
+
+
 def test_a_run_renews_its_mark_before_it_makes_tables_a_while_after_it_stored(box: TavusBox, tmp_path: Path) -> None:
     written: list[str] = []
 

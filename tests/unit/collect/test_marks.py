@@ -98,6 +98,18 @@ def test_a_mark_that_was_written_again_stays_as_its_run_is_not_dead(
     assert marks("three").left_by_others() == {"2026-11-24", "2026-11-25"}
 
 
+def test_a_mark_stays_for_those_alone_with_which_not_all_is_well(marks: Callable[..., Marks], now: list[float]) -> None:
+    marks("one").write(["2026-11-24", "2026-11-25"])
+    now[0] += DEAD_AFTER
+    two = marks("two")
+    two.left_by_others()
+    two.write(["2026-11-26", "2026-11-27"])
+
+    two.clear(but={"2026-11-24", "2026-11-27"})
+
+    assert marks("three").left_by_others() == {"2026-11-24", "2026-11-27"}
+
+
 @pytest.mark.parametrize("content", ["", "no JSON", "[["])
 def test_what_is_no_mark_is_let_be(content: str, marks: Callable[..., Marks], now: list[float], tmp_path: Path) -> None:
     marks("one").write(["2026-11-24"])
