@@ -9,13 +9,14 @@ what others find renewed lately may be a living run's, and stays, so that it sti
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from airflow_provider_tavus.collect.entry import as_epoch, as_time
-from airflow_provider_tavus.collect.layout import WRITING
+from airflow_provider_tavus.collect.layout import RAW, UNKNOWN_DATE, WRITING, raw_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -27,6 +28,7 @@ RENEWED_AFTER = 60.0
 """Seconds."""
 DEAD_AFTER = 300.0
 """Seconds: whoever has not renewed its mark for so long has died, or writes nothing any more."""
+_PARTITION = rf"\d{{4}}-\d\d-\d\d|{UNKNOWN_DATE}"
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -38,7 +40,7 @@ class _Mark(msgspec.Struct, frozen=True):
     """
 
     at: str
-    partitions: list[str]
+    partitions: list[Annotated[str, msgspec.Meta(pattern=rf"\A({_PARTITION})\Z")]]
 
 
 class Marks:
@@ -62,11 +64,11 @@ class Marks:
         partitions: set[str] = set()
         for name, version in self._versions().items():
             if name.startswith(self._prefix) and name != self._own:
-                with suppress(FileNotFoundError, ValueError, msgspec.MsgspecError):
-                    mark = msgspec.json.decode(self._store.read(f"{WRITING}/{name}"), type=_Mark)
-                    if as_epoch(mark.at) + DEAD_AFTER <= self._clock():
+                with suppress(FileNotFoundError):
+                    marked, at = self._read(name)
+                    partitions.update(marked)
+                    if at + DEAD_AFTER <= self._clock():
                         self._left[name] = version
-                    partitions.update(mark.partitions)
         return partitions
 
     def covers(self, partitions: Collection[str]) -> bool:
@@ -94,6 +96,21 @@ class Marks:
         for name, version in {**self._left, **own}.items():
             if name in versions and versions[name] == version:
                 self._store.delete(f"{WRITING}/{name}")
+
+    def _read(self, name: str) -> tuple[Collection[str], float]:
+        """Return which partitions a mark names, and when it was written."""
+        content = self._store.read(f"{WRITING}/{name}")
+        try:
+            mark = msgspec.json.decode(content, type=_Mark)
+            return mark.partitions, as_epoch(mark.at)
+        except (ValueError, OverflowError):
+            # Nobody is writing it, as marks are there whole or not at all, but it may have been anybody's.
+            return self._all_partitions(), 0.0
+
+    def _all_partitions(self) -> list[str]:
+        of_a_partition = re.compile(raw_folder(f"({_PARTITION})"))
+        folders = (of_a_partition.fullmatch(f"{RAW}/{name}") for name in self._store.folders(RAW))
+        return [folder[1] for folder in folders if folder]
 
     def _versions(self) -> dict[str, Any]:
         return self._store.versions(WRITING)

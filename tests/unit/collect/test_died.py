@@ -249,6 +249,24 @@ def test_a_run_renews_its_mark_before_it_makes_tables_a_while_after_it_stored(bo
     assert written[:3] == ["_writing", "raw", "_writing"]
 
 
+@pytest.mark.parametrize("content", ["", '{"at": "2027-01-1', "null", "[1]"])
+def test_what_a_run_left_that_died_is_put_right_though_its_mark_was_damaged(
+    content: str, box: TavusBox, tmp_path: Path
+) -> None:
+    which = box.add(Script.finished(), created_at=NOW - DAY)
+    with pytest.raises(Crash):
+        collect(box, InterruptedStore(tmp_path, crash_at=5))
+    assert which in collecting.raw(tmp_path)
+    (mark,) = (tmp_path / WRITING).iterdir()
+    mark.write_text(content)
+    box.remove(which)
+
+    collect(box, tmp_path)
+
+    assert ids_in(tmp_path, "turns") == {which}
+    assert not marks(tmp_path)
+
+
 def test_what_was_deleted_at_tavus_after_a_run_died_stays_and_gets_its_rows(box: TavusBox, tmp_path: Path) -> None:
     which = box.add(Script.finished(), created_at=NOW - DAY)
     others = [box.add(Script.finished(), created_at=NOW - DAY - each) for each in range(2)]

@@ -110,15 +110,41 @@ def test_a_mark_stays_for_those_alone_with_which_not_all_is_well(marks: Callable
     assert marks("three").left_by_others() == {"2026-11-24", "2026-11-27"}
 
 
-@pytest.mark.parametrize("content", ["", "no JSON", "[["])
-def test_what_is_no_mark_is_let_be(content: str, marks: Callable[..., Marks], now: list[float], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        *["", "no JSON", "[[", "null", "5", "[1]", '[["a"]]', '["2026-11-24"]', '{"a": 1}', '{"at": "2026-11-24T0'],
+        '{"at": 5, "partitions": []}',
+        '{"at": "then", "partitions": []}',
+        '{"at": "2026-11-24T00:00:00Z", "partitions": 5}',
+        '{"at": "2026-11-24T00:00:00Z", "partitions": ["../2026-11-24"]}',
+        '{"at": "2026-11-24T00:00:00Z", "partitions": ["\\ud800"]}',
+    ],
+)
+def test_a_mark_that_cannot_be_read_is_one_for_all_dates_and_goes_with_the_others(
+    content: str, marks: Callable[..., Marks], now: list[float], tmp_path: Path
+) -> None:
     marks("one").write(["2026-11-24"])
     now[0] += DEAD_AFTER
-    foreign = tmp_path / "_writing" / "00000-foreign"
-    foreign.write_text(content)
+    for folder in ("created=2026-11-25", "created=unknown", "of-others", "created=somewhere"):
+        (tmp_path / "raw" / folder).mkdir(parents=True)
+    (tmp_path / "_writing" / "00000-foreign").write_text(content)
     two = marks("two")
 
-    assert two.left_by_others() == {"2026-11-24"}
+    assert two.left_by_others() == {"2026-11-24", "2026-11-25", "unknown"}
     two.clear()
 
-    assert [each.name for each in foreign.parent.iterdir()] == [foreign.name]
+    assert not list((tmp_path / "_writing").iterdir())
+
+
+def test_what_has_not_the_name_of_a_mark_is_let_be(marks: Callable[..., Marks], tmp_path: Path) -> None:
+    foreign = tmp_path / "_writing" / ".DS_Store"
+    foreign.parent.mkdir()
+    foreign.touch()
+    (tmp_path / "raw" / "created=2026-11-25").mkdir(parents=True)
+    one = marks("one")
+
+    assert not one.left_by_others()
+    one.clear()
+
+    assert foreign.exists()
