@@ -161,10 +161,11 @@ class CollectionRun:
     def _look_after_others(self) -> None:
         """Find what runs that died have stored without the ledger's knowledge, or against it."""
         for partition in sorted(self._marks.left_by_others()):
-            stock = take_stock(self._store, self._plan.shard, partition, self._index.entry)
-            self._index.know(stock.entries)
-            self._index.doubt([entry.conversation_id for entry in stock.entries])
-            self._remove(partition, stock.superfluous)
+            for stock in take_stock(self._store, self._plan.shard, partition, self._index.entry):
+                self._index.know(stock.entries)
+                self._index.doubt(entry.conversation_id for entry in stock.entries)
+                if stock.superfluous:
+                    self._remove(partition, stock.superfluous)
             # Their tables may be older than the raw objects.
             self._unfinished.add(partition)
 

@@ -16,12 +16,13 @@ from airflow_provider_tavus.collect.sent import SentConversation
 from airflow_provider_tavus.collect.writer import raw_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_tavus.collect.layout import Shard
     from airflow_provider_tavus.collect.store import Store
 
 READ_AT_A_TIME = 32
+COMPARED_AT_A_TIME = 1000
 
 
 class Stock(NamedTuple):
@@ -36,24 +37,33 @@ class Stock(NamedTuple):
     superfluous: list[str]
 
 
-def take_stock(store: Store, shard: Shard, partition: str, entry_of: Callable[[str], Entry | None]) -> Stock:
+def take_stock(store: Store, shard: Shard, partition: str, entry_of: Callable[[str], Entry | None]) -> Iterator[Stock]:
     """
-    Look at all raw objects of a partition, as after a run that died while it wrote to it.
+    Look at all raw objects of a partition, as after a run that died while it wrote to it, some at a time.
 
     :param entry_of: returns what the ledger says of a conversation.
     """
-    names = [f"{raw_folder(partition)}/{name}.json" for name in raw_objects(store, partition, shard)]
-    stock = Stock([], [])
+    names = list(raw_objects(store, partition, shard))
     with ThreadPoolExecutor(READ_AT_A_TIME, "tavus-stock") as pool:
-        for found in pool.map(partial(_found, store), names):
-            if found is None:
-                continue
-            conversation_id, digest = found
-            known = entry_of(conversation_id)
-            if known is not None and (known.state == "forgotten" or _has_moved_on(known, partition)):
-                stock.superfluous.append(conversation_id)
-            elif known is None or (known.partition, known.sha256) != (partition, digest):
-                stock.entries.append(_as_stored(known, conversation_id, partition, digest))
+        for start in range(0, len(names), COMPARED_AT_A_TIME):
+            some = names[start : start + COMPARED_AT_A_TIME]
+            objects = [f"{raw_folder(partition)}/{name}.json" for name in some]
+            yield _compare(pool.map(partial(_found, store), objects), partition, entry_of)
+
+
+def _compare(
+    all_found: Iterable[tuple[str, str] | None], partition: str, entry_of: Callable[[str], Entry | None]
+) -> Stock:
+    stock = Stock([], [])
+    for found in all_found:
+        if found is None:
+            continue
+        conversation_id, digest = found
+        known = entry_of(conversation_id)
+        if known is not None and (known.state == "forgotten" or _has_moved_on(known, partition)):
+            stock.superfluous.append(conversation_id)
+        elif known is None or (known.partition, known.sha256) != (partition, digest):
+            stock.entries.append(_as_stored(known, conversation_id, partition, digest))
     return stock
 
 

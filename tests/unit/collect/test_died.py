@@ -12,9 +12,9 @@ import pytest
 import requests
 from collecting import GRACE, Crash, InterruptedStore, collect
 
-from airflow_provider_tavus.collect import ledger
+from airflow_provider_tavus.collect import ledger, stock
 from airflow_provider_tavus.collect.forget import forget
-from airflow_provider_tavus.collect.layout import WRITING
+from airflow_provider_tavus.collect.layout import WRITING, Shard
 from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.collect.marks import DEAD_AFTER, RENEWED_AFTER
 from airflow_provider_tavus.testing import ManualClock, Script, TavusBox
@@ -265,6 +265,28 @@ def test_what_a_run_left_that_died_is_put_right_though_its_mark_was_damaged(
 
     assert ids_in(tmp_path, "turns") == {which}
     assert not marks(tmp_path)
+
+
+def test_of_a_date_as_much_is_held_in_memory_at_once_however_much_a_run_left_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stock, "COMPARED_AT_A_TIME", 10)
+    store = LocalStore(tmp_path)
+    for number in range(25):
+        store.write(f"raw/created=2027-01-15/c{number:02}.json", b'{"conversation_id": "c%02d"}' % number)
+    read: list[str] = []
+
+    class Noticed(LocalStore):
+        def read(self, name: str) -> bytes:
+            read.append(name)
+            return super().read(name)
+
+    some = [
+        (len(each.entries), len(read))
+        for each in stock.take_stock(Noticed(tmp_path), Shard(), "2027-01-15", lambda _: None)
+    ]
+
+    assert some == [(10, 10), (10, 20), (5, 25)]
 
 
 def test_what_was_deleted_at_tavus_after_a_run_died_stays_and_gets_its_rows(box: TavusBox, tmp_path: Path) -> None:
