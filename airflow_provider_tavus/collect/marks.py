@@ -103,7 +103,7 @@ class Marks:
         try:
             mark = msgspec.json.decode(content, type=_Mark)
             return mark.partitions, as_epoch(mark.at)
-        except (ValueError, OverflowError):
+        except (msgspec.MsgspecError, ValueError, OverflowError):
             # Nobody is writing it, as marks are there whole or not at all, but it may have been anybody's.
             return self._all_partitions(), 0.0
 
