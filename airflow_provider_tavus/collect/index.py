@@ -333,6 +333,14 @@ class Index:
         found = self._database.execute("SELECT entry FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
         return _entry(found[0]) if found and found[0] else None
 
+    def is_undated(self, conversation_id: str) -> bool:
+        """Tell whether a conversation is stored without a date."""
+        found = self._database.execute(
+            "SELECT 1 FROM conversations WHERE id = ? AND partition = ? AND stored_as NOTNULL",
+            (conversation_id, UNKNOWN_DATE),
+        )
+        return found.fetchone() is not None
+
     def forgotten_since(self, moment: float) -> list[tuple[str, str | None]]:
         """Return the ids of those that were forgotten lately, and their dates, as far as they are known."""
         return self._database.execute(

@@ -20,7 +20,7 @@ from airflow_provider_tavus.collect.entry import as_time
 from airflow_provider_tavus.collect.forget import partitions_with
 from airflow_provider_tavus.collect.forms import Forms
 from airflow_provider_tavus.collect.index import Index
-from airflow_provider_tavus.collect.layout import RUNS
+from airflow_provider_tavus.collect.layout import RUNS, UNKNOWN_DATE
 from airflow_provider_tavus.collect.ledger import Ledger, Sweep
 from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.collect.marks import Marks
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.certificate import Certificate
     from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.crawl import Crawled
+    from airflow_provider_tavus.collect.entry import Entry
     from airflow_provider_tavus.collect.page import Page
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.store import Store
@@ -162,12 +163,30 @@ class CollectionRun:
         """Find what runs that died have stored without the ledger's knowledge, or against it."""
         for partition in sorted(self._marks.left_by_others()):
             for stock in take_stock(self._store, self._plan.shard, partition, self._index.entry):
+                undated = self._undated(stock.entries)
                 self._index.know(stock.entries)
+                self._remove_dated(undated)
                 self._index.doubt(entry.conversation_id for entry in stock.entries)
                 if stock.superfluous:
                     self._remove(partition, stock.superfluous)
             # Their tables may be older than the raw objects.
             self._unfinished.add(partition)
+
+    def _undated(self, entries: list[Entry]) -> list[str]:
+        """Return what is stored without a date by one of these entries, or by what is known without them."""
+        return [
+            entry.conversation_id
+            for entry in entries
+            if entry.partition == UNKNOWN_DATE or self._index.is_undated(entry.conversation_id)
+        ]
+
+    def _remove_dated(self, conversation_ids: list[str]) -> None:
+        """Remove what has got its date from where it was stored without: runs that overlap may have stored both."""
+        dated = [each for each in conversation_ids if not self._index.is_undated(each)]
+        if dated:
+            self._marks.write([UNKNOWN_DATE])
+            self._remove(UNKNOWN_DATE, dated)
+            self._unfinished.add(UNKNOWN_DATE)
 
     def _remove(self, partition: str, conversation_ids: list[str]) -> None:
         writer = self._make_writer(much=False)
@@ -362,8 +381,11 @@ class CollectionRun:
             new = self._ledger.read_new()
             # Some at a time: others may have written as much as there is in all.
             while (entries := await asyncio.to_thread(next, new, None)) is not None:
-                again += [entry.conversation_id for entry in entries if self._index.stored_otherwise(entry)]
+                otherwise = [entry for entry in entries if self._index.stored_otherwise(entry)]
+                undated = self._undated(otherwise)
                 self._index.know(entries)
+                await asyncio.to_thread(self._remove_dated, undated)
+                again += [entry.conversation_id for entry in otherwise]
             self._copies.forget(await self._keep_forgotten())
             if not again:
                 return True

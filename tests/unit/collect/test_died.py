@@ -416,6 +416,37 @@ def test_what_gets_its_date_is_there_once_whenever_the_run_died_that_moved_it(bo
     assert not all(dies(crash_at) for crash_at in range(1, 60))
 
 
+@pytest.mark.parametrize("date_is_known_to", ["the first", "the second"])
+def test_what_one_of_two_runs_knows_the_date_of_is_there_once_whether_the_other_dies_or_not(
+    date_is_known_to: str, box: TavusBox, tmp_path: Path
+) -> None:
+    for at, dies_after in [(1, None), (4, None), (7, None), (1, 5), (1, 9), (4, 5), (4, 9)]:
+        root = tmp_path / f"{at}-{dies_after}"
+        which = box.add(Script.finished(list_times=False), created_at=box.clock.now() - HOUR)
+        dated: dict[str, Any] = json.loads(_received(box, which))
+        bodies = [dated | {"created_at": "", "updated_at": ""}, dated]
+        if date_is_known_to == "the first":
+            bodies.reverse()
+        box.put_raw(which, bodies[0])
+
+        def meanwhile(root: Path = root, which: str = which, body: dict[str, Any] = bodies[1]) -> None:
+            box.put_raw(which, body)
+            box.advance(20)
+            collect(box, root)
+
+        crash_at = None if dies_after is None else at + dies_after
+        with suppress(Crash):
+            collect(box, InterruptedStore(root, meanwhile=meanwhile, meanwhile_at=at, crash_at=crash_at))
+        box.put_raw(which, dated)
+        box.advance(HOUR)
+
+        collect(box, root, sweep_interval=0.0)
+
+        assert collecting.raw(root).keys() == {which}, (at, dies_after)
+        assert len(list(collecting.rows(root, "conversations"))) == 1, (at, dies_after)
+        box.remove(which)
+
+
 def _received(box: TavusBox, which: str) -> bytes:
     url = f"{box.base_url}/v2/conversations/{which}?verbose=true"
     return requests.get(url, headers={"x-api-key": box.api_key}, timeout=10).content
