@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 import uuid
@@ -42,6 +43,8 @@ class Run:
     def wait_for_the_trigger(self) -> None:
         """Wait until the triggerer has begun: it looks after the worker has created the conversation and looked."""
         self.wait_for_deferral()
+        # By the requests alone it could not be told from the waits that other tests have left going on.
+        self.airflow.wait_for("the trigger to start", lambda: re.search("trigger .* starting", self.log()), 180)
         self.box.wait_for_requests(1 + 1 + 1)
 
     def is_cleared_where_airflow_does_not_retry_it(self) -> None:
