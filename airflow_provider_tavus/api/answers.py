@@ -151,8 +151,11 @@ def _unescaped(words: str) -> str:
 
 
 def _character(escape: re.Match[str]) -> str:
-    code = escape[1] or escape[2]
-    return chr(int(code, 16)) if code else {"n": " ", "r": " ", "t": " "}.get(escape[3], escape[3])
+    if escape[3]:
+        return " " if escape[3] in "nrt" else escape[3]
+    number = int(escape[1] or escape[2], 16)
+    # Below are what moves a terminal's cursor, and worse.
+    return chr(number) if number >= ord(" ") else " "
 
 
 def _repeatable(call: Call[Any], words: str, api_key: str) -> str:

@@ -269,10 +269,11 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
 
     def _body(self) -> dict[str, Any]:
         fields = self._fields()
-        for name in sorted(self._given - names_given(fields)):
+        if lost := sorted(self._given - names_given(fields)):
             # As a DAG with native rendering makes it. A call without its persona or its time limit costs money, too.
             raise InvalidArgumentError(
-                f"{name} is None: what its template reads is not there. Let the template say what is to be sent then."
+                f"{' and '.join(lost)} is None: what its template reads is not there. "
+                "Let the template say what is to be sent then."
             )
         if self.receive_callbacks:
             fields["callback_url"] = _own_callback_url()
