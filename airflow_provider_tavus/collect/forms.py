@@ -17,15 +17,16 @@ from airflow_provider_tavus.collect.layout import raw_folder, raw_object, safe_n
 from airflow_provider_tavus.collect.writer import SpoiltObjectError, lines_of_raw_object
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.entry import Entry
+    from airflow_provider_tavus.collect.failures import Failures
     from airflow_provider_tavus.collect.index import Index
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.store import Store
-    from airflow_provider_tavus.collect.writer import NotStored, Writer
-    from airflow_provider_tavus.collect.writer_process import WriterProcess
+    from airflow_provider_tavus.collect.storing import Storing
+    from airflow_provider_tavus.collect.writer import NotStored
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +38,19 @@ _GONE = (
 )
 
 
+def names_of_forms(plan: Plan, copies: Copies) -> tuple[str, ...]:
+    """Return the names by which the ledger knows the forms that a run stores everything in."""
+    return tuple(sorted({*plan.formats, *plan.renderings, *copies.names}))
+
+
 class Forms:
     """
     The forms that one run stores everything in.
 
     :param store: the destination.
-    :param writer: returns what writes to it.
+    :param storing: writes to it.
     :param on_arrival: called with each partition before something of it is written, outside the event loop's thread.
-    :param on_fault: called with each conversation that cannot be brought into a form, and what was raised.
-    :param on_spoilt: called with each partition that cannot be brought into a form, and what was raised.
+    :param failures: takes in what cannot be brought into a form.
     """
 
     def __init__(
@@ -55,26 +60,23 @@ class Forms:
         *,
         store: Store,
         index: Index,
-        writer: Callable[[], Awaitable[Writer | WriterProcess]],
+        failures: Failures,
+        storing: Storing,
         on_arrival: Callable[[str], None],
-        on_fault: Callable[[str, str], None],
-        on_spoilt: Callable[[str, SpoiltObjectError], None],
     ) -> None:
         self._plan = plan
         self._copies = copies
         self._store = store
         self._index = index
-        self._writer = writer
+        self._storing = storing
         self._on_arrival = on_arrival
-        self._on_fault = on_fault
-        self._on_spoilt = on_spoilt
-        self.names = tuple(sorted({*plan.formats, *plan.renderings, *copies.names}))
-        """By which the ledger knows them."""
+        self._failures = failures
+        self._names = names_of_forms(plan, copies)
 
     async def make_missing(self) -> AsyncIterator[str]:
         """Make of what is stored what was not wanted when it was stored, and yield the partitions of what was made."""
-        for partition, entries in self._index.not_stored_as(self.names):
-            missing = set(self.names).difference(entries[0].stored_as)
+        for partition, entries in self._index.not_stored_as(self._names):
+            missing = set(self._names).difference(entries[0].stored_as)
             for _ in range(TRIES):
                 before = await self._versions(partition)
                 if gone := sum(version is None for version in before.values()):
@@ -85,7 +87,7 @@ class Forms:
                 except FileNotFoundError:
                     continue
                 except SpoiltObjectError as fault:
-                    self._on_spoilt(partition, fault)
+                    self._storing.note_spoilt(partition, fault)
                     break
                 # Others may have stored something later meanwhile, and then what was made is too old.
                 if await self._versions(partition) == before:
@@ -104,9 +106,9 @@ class Forms:
         await asyncio.to_thread(self._on_arrival, partition)
         faults: list[NotStored | None] = [None] * len(ids)
         if missing.intersection(self._plan.renderings):
-            faults = await asyncio.to_thread((await self._writer()).render, partition, ids)
+            faults = await asyncio.to_thread((await self._storing.writer()).render, partition, ids)
         if missing.intersection(self._plan.formats):
-            await asyncio.to_thread((await self._writer()).rebuild, partition)
+            await asyncio.to_thread((await self._storing.writer()).rebuild, partition)
         if missing.intersection(self._copies.names):
             await self._copy(partition, ids)
         return {each: fault for each, fault in zip(ids, faults, strict=True) if fault is not None}
@@ -124,9 +126,9 @@ class Forms:
 
     def _note(self, entries: Sequence[Entry], faults: Mapping[str, NotStored]) -> None:
         for conversation_id, fault in faults.items():
-            self._on_fault(conversation_id, fault.fault)
+            self._failures.note_unusable(conversation_id, fault.fault)
         self._index.settle(
-            (replace(entry, stored_as=tuple(sorted({*entry.stored_as, *self.names}))), None)
+            (replace(entry, stored_as=tuple(sorted({*entry.stored_as, *self._names}))), None)
             for entry in entries
             if entry.conversation_id not in faults
         )

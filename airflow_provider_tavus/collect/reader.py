@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.models import Conversation
     from airflow_provider_tavus.collect.entry import Entry
+    from airflow_provider_tavus.collect.failures import Failures
     from airflow_provider_tavus.collect.index import Due, Index
     from airflow_provider_tavus.collect.plan import Plan
 
@@ -49,15 +50,6 @@ FAULTS_IN_A_ROW = 64
 """After so many, a service may be down, and asking on would only be more load on it; or these alone are ill."""
 FAULTS_UNTIL_FEWER_ARE_READ = 256
 """In a row: after each so many, half as many of those that follow are read, until one can be."""
-
-
-class UnusableConversationError(Exception):
-    """A conversation cannot be brought into the shape that it is stored in. Its text is in no message."""
-
-    def __init__(self, conversation_id: str, fault: str) -> None:
-        super().__init__(
-            f"Conversation {conversation_id} cannot be brought into the shape that it is stored in: it raised {fault}."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +73,7 @@ class Reader:
 
     :param client: sends the requests.
     :param index: says what is due, and takes in what came of it.
+    :param failures: takes in what could not be read.
     :param clock: tells epoch seconds.
     :param read_object: returns what an object of the destination holds.
     :param hand_over: takes what is to be stored; waits where storing cannot keep up.
@@ -91,6 +84,7 @@ class Reader:
         client: AsyncTavusClient,
         index: Index,
         plan: Plan,
+        failures: Failures,
         *,
         clock: Callable[[], float],
         read_object: Callable[[str], bytes],
@@ -99,6 +93,7 @@ class Reader:
         self._client = client
         self._index = index
         self._plan = plan
+        self._failures = failures
         self._clock = clock
         self._read_object = read_object
         self._hand_over = hand_over
@@ -110,8 +105,6 @@ class Reader:
         self._gives_up = False
         self.done = 0
         """How many were read."""
-        self.first_failure: Exception | None = None
-        """What kept the first of them from being read or stored; where reading was given up, why it was."""
 
     @property
     def under_way(self) -> int:
@@ -128,18 +121,6 @@ class Reader:
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self._plan.requests_in_flight):
                 tasks.create_task(self._read_on(listing, store_anyway))
-
-    def failed(self, error: Exception) -> None:
-        """Remember what went wrong first."""
-        self.first_failure = self.first_failure or error
-
-    def could_not_be_stored(self, conversation_id: str, fault: str) -> None:
-        """
-        Note that a conversation was read in vain.
-
-        :param fault: the class of what was raised.
-        """
-        self._fail(conversation_id, UnusableConversationError(conversation_id, fault), fault)
 
     async def _read_on(self, listing: asyncio.Future[None], store_anyway: bool) -> None:
         while (due := await self._next(listing)) is not None:
@@ -189,14 +170,14 @@ class Reader:
         except UnknownConversationError:
             self._settle(due, entry_of_what_is_gone(due, DELETED, now=self._clock()))
         except TavusError as error:
-            self._fail(due.conversation_id, error, type(error).__name__)
+            self._failures.note_conversation(due.conversation_id, error)
             await self._perhaps_give_up(error)
         else:
             self._faults_in_a_row = self._faults_when_asked = 0
             try:
                 return await self._make_of(conversation, due, body, store_anyway=store_anyway)
             except (ValueError, OverflowError) as fault:
-                self.could_not_be_stored(due.conversation_id, type(fault).__name__)
+                self._failures.note_unusable(due.conversation_id, type(fault).__name__)
         return None
 
     async def _perhaps_give_up(self, error: TavusError) -> None:
@@ -221,7 +202,7 @@ class Reader:
 
     def _give_up(self, error: TavusError) -> None:
         self._gives_up = True
-        self.first_failure = error
+        self._failures.note_giving_up(error)
 
     async def _make_of(
         self, conversation: Conversation, due: Due, body: bytes, *, store_anyway: bool
@@ -276,7 +257,7 @@ class Reader:
         try:
             prepared = self._plan.privacy.prepare(body)
         except RedactionError as error:
-            self._fail(due.conversation_id, error, type(error).__name__)
+            self._failures.note_conversation(due.conversation_id, error)
             return None
         stored_at = due.entry.partition if due.entry and due.entry.sha256 else None
         # What a run has left that died is stored as nothing: its tables may not have it.
@@ -295,7 +276,3 @@ class Reader:
             self._index.settle_unchanged(due.conversation_id, outcome, entry.reason)
         else:
             self._index.settle([(entry, outcome)])
-
-    def _fail(self, conversation_id: str, error: Exception, why: str) -> None:
-        self.failed(error)
-        self._index.settle_unchanged(conversation_id, "failed", why)

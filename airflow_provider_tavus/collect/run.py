@@ -6,30 +6,26 @@ import asyncio
 import json
 import time
 import uuid
-from collections import defaultdict
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING
 
 from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.collect.certificate import certify
 from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.crawl import ROWS_ASKED_FOR, Crawl
 from airflow_provider_tavus.collect.entry import as_time
+from airflow_provider_tavus.collect.failures import Failures
 from airflow_provider_tavus.collect.forget import partitions_with
 from airflow_provider_tavus.collect.forms import Forms
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import RUNS, UNKNOWN_DATE
 from airflow_provider_tavus.collect.ledger import Ledger, Sweep
-from airflow_provider_tavus.collect.local_store import LocalStore
 from airflow_provider_tavus.collect.marks import Marks
 from airflow_provider_tavus.collect.page import look_at_page
 from airflow_provider_tavus.collect.plan import Progress
-from airflow_provider_tavus.collect.reader import AllRead, Reader, ToStore
+from airflow_provider_tavus.collect.reader import Reader
 from airflow_provider_tavus.collect.stock import take_stock
-from airflow_provider_tavus.collect.writer import NotStored, SpoiltObjectError, Writer
-from airflow_provider_tavus.collect.writer_process import WriterProcess
+from airflow_provider_tavus.collect.storing import Storing
+from airflow_provider_tavus.collect.writer import SpoiltObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,13 +39,6 @@ if TYPE_CHECKING:
     from airflow_provider_tavus.collect.plan import Plan
     from airflow_provider_tavus.collect.store import Store
 
-ENTRIES_IN_A_SEGMENT = 2000
-STORED_AT_A_TIME = 128
-FEW_TO_STORE = 32
-WAITS_FOR_MORE = 0.02
-"""Seconds."""
-MUCH_TO_STORE = 500
-"""Conversations from which on it pays to start a process that stores them."""
 TOMBSTONES_ARE_WATCHED = 86_400.0
 """Seconds: a run that stores what was forgotten while it went on has ended by then."""
 WORDS_WITH_OTHERS = 5
@@ -93,39 +82,43 @@ class CollectionRun:
         self._index = Index(plan.shard, now=self._started_at)
         self._ledger = Ledger(store, run_id=self._run_id, shard=plan.shard, clock=clock)
         self._marks = Marks(store, plan.shard, run_id=self._run_id, clock=clock)
-        self._writer: asyncio.Task[Writer | WriterProcess] | None = None
         self._crawl = Crawl(self._read_page, self._index, started_at=self._started_at)
         self._crawled: Crawled | None = None
-        self._to_store: asyncio.Queue[ToStore | AllRead | None] = asyncio.Queue(maxsize=2 * STORED_AT_A_TIME)
+        self._failures = Failures(self._index)
+        self._storing = Storing(
+            store,
+            plan,
+            self._copies,
+            index=self._index,
+            ledger=self._ledger,
+            marks=self._marks,
+            failures=self._failures,
+            on_arrival=on_arrival,
+        )
         self._reader = Reader(
-            client, self._index, plan, clock=clock, read_object=store.read, hand_over=self._to_store.put
+            client,
+            self._index,
+            plan,
+            self._failures,
+            clock=clock,
+            read_object=store.read,
+            hand_over=self._storing.hand_over,
         )
         self._forms = Forms(
             plan,
             self._copies,
             store=store,
             index=self._index,
-            writer=self._ready_writer,
+            failures=self._failures,
+            storing=self._storing,
             on_arrival=on_arrival,
-            on_fault=self._reader.could_not_be_stored,
-            on_spoilt=self._note_spoilt,
         )
-        self._stored: list[tuple[ToStore, str]] = []
-        """What was stored last and is not noted yet, with the hashes of its bytes."""
-        self._unfinished: set[str] = set()
-        self._moved_from: dict[str, set[str]] = defaultdict(set)
-        """From which partitions conversations were taken for one that is not finished."""
-        self._spoilt: set[str] = set()
-        """The partitions of which no tables can be made."""
-        self._stale: set[str] = set()
-        """From which conversations were taken for such a partition: their rows may still be there."""
         self._not_all_removed = False
-        self._partitions: set[str] = set()
 
     @property
     def failure(self) -> Exception | None:
         """What kept the run from being complete, if anything did; of several the first."""
-        return self._reader.first_failure
+        return self._failures.first
 
     async def run(self) -> Certificate:
         """Do it, and return the certificate, which is at the destination as well."""
@@ -137,8 +130,8 @@ class CollectionRun:
             await self._make_missing_forms()
             agreed = await self._agree_with_others()
             self._index.note_who_is_on_the_list(sweep_was_complete=self._swept())
-            await self._save(sweep=self._swept() and self._sweep_is_to_be_noted())
-            not_well = self._spoilt | self._stale | self._index.partitions_in_doubt()
+            await self._storing.save(sweep=self._sweep_to_be_noted())
+            not_well = self._storing.spoilt | self._storing.stale | self._index.partitions_in_doubt()
             if not not_well:
                 # Otherwise the index has what the ledger must not have.
                 await asyncio.to_thread(self._ledger.compact, self._index.all_entries)
@@ -148,10 +141,7 @@ class CollectionRun:
             await asyncio.to_thread(self._write_certificate, certificate)
             return certificate
         finally:
-            if self._writer is not None:
-                await asyncio.wait([self._writer])
-                if not self._writer.exception():
-                    self._writer.result().close()
+            await self._storing.close()
             self._index.close()
 
     def _read_ledger(self) -> None:
@@ -168,9 +158,9 @@ class CollectionRun:
                 self._remove_dated(undated)
                 self._index.doubt(entry.conversation_id for entry in stock.entries)
                 if stock.superfluous:
-                    self._remove(partition, stock.superfluous)
+                    self._storing.remove(partition, stock.superfluous)
             # Their tables may be older than the raw objects.
-            self._unfinished.add(partition)
+            self._storing.make_anew(partition)
 
     def _undated(self, entries: list[Entry]) -> list[str]:
         """Return what is stored without a date by one of these entries, or by what is known without them."""
@@ -185,19 +175,8 @@ class CollectionRun:
         dated = [each for each in conversation_ids if not self._index.is_undated(each)]
         if dated:
             self._marks.write([UNKNOWN_DATE])
-            self._remove(UNKNOWN_DATE, dated)
-            self._unfinished.add(UNKNOWN_DATE)
-
-    def _remove(self, partition: str, conversation_ids: list[str]) -> None:
-        writer = self._make_writer(much=False)
-        try:
-            for each in conversation_ids:
-                try:
-                    writer.remove(partition, each)
-                except SpoiltObjectError as fault:
-                    self._note_spoilt(partition, fault)
-        finally:
-            writer.close()
+            self._storing.remove(UNKNOWN_DATE, dated)
+            self._storing.make_anew(UNKNOWN_DATE)
 
     # Reading the list
 
@@ -211,10 +190,10 @@ class CollectionRun:
                 self._crawled = await self._crawl.sweep()
         except TavusError as error:
             # What it has shown so far is collected all the same.
-            self._reader.failed(error)
+            self._failures.note(error)
 
     async def _read_page(self, number: int) -> Page:
-        self._start_process_if_it_pays()
+        self._storing.start_process_if_it_pays()
         return await self._client.send(look_at_page(number, limit=ROWS_ASKED_FOR))
 
     def _swept(self) -> bool:
@@ -231,14 +210,14 @@ class CollectionRun:
         try:
             async with asyncio.TaskGroup() as tasks:
                 reporting = tasks.create_task(self._report())
-                storing = tasks.create_task(self._store_all())
+                storing = tasks.create_task(self._storing.store_all())
                 read_once = tasks.create_task(self._crawl.read_once.wait())
                 await asyncio.wait([listing, read_once], return_when=asyncio.FIRST_COMPLETED)
                 read_once.cancel()
                 self._index.mark_open_ones()
-                self._start_process_if_it_pays()
+                self._storing.start_process_if_it_pays()
                 await self._reader.read_all(listing, store_anyway=store_anyway)
-                await self._to_store.put(None)
+                await self._storing.hand_over(None)
                 await storing
                 reporting.cancel()
         except BaseExceptionGroup as faults:
@@ -250,121 +229,11 @@ class CollectionRun:
         if not listing.cancelled():
             listing.result()
 
-    async def _store_all(self) -> None:
-        """Store what was read, partition by partition, and enter it in the ledger once its tables are written."""
-        over = False
-        while not over:
-            items = [await self._to_store.get()]
-            if isinstance(items[0], ToStore) and self._to_store.qsize() < FEW_TO_STORE:
-                # Some more at once cost less than one by one.
-                await asyncio.sleep(WAITS_FOR_MORE)
-            while not self._to_store.empty() and len(items) < STORED_AT_A_TIME:
-                items.append(self._to_store.get_nowait())
-            await self._store_raw([item for item in items if isinstance(item, ToStore)])
-            for item in items:
-                if isinstance(item, AllRead):
-                    await self._finish(item.partition)
-            over = None in items
-        for partition in sorted(self._unfinished):
-            await self._finish(partition)
-        await self._save()
-
-    async def _store_raw(self, batch: list[ToStore]) -> None:
-        if batch:
-            writer = await self._ready_writer()
-            places = ((each.collected.partition, each.collected.moved_from) for each in batch)
-            await self._mark({each for some in places for each in some if each is not None})
-            storing = asyncio.get_running_loop().run_in_executor(None, writer.take, [each.collected for each in batch])
-            try:
-                # The writer need not wait for that.
-                self._settle_stored()
-            finally:
-                told = await storing
-            for each, outcome in zip(batch, told, strict=True):
-                self._note_later(each, outcome)
-
-    async def _mark(self, partitions: set[str]) -> None:
-        if not self._marks.covers(partitions):
-            await asyncio.to_thread(self._marks.write, partitions)
-
-    def _note_later(self, each: ToStore, outcome: str | NotStored) -> None:
-        if isinstance(outcome, NotStored):
-            self._reader.could_not_be_stored(each.collected.conversation_id, outcome.fault)
-        else:
-            self._stored.append((each, outcome))
-            self._unfinished.add(each.collected.partition)
-            if each.collected.moved_from is not None:
-                self._moved_from[each.collected.partition].add(each.collected.moved_from)
-
-    def _settle_stored(self) -> None:
-        """Note in the index what was stored last."""
-        stored, self._stored = self._stored, []
-        if stored:
-            self._copies.store([each.collected.body for each, _ in stored])
-            entries = [replace(each.entry, sha256=sha256, stored_as=self._forms.names) for each, sha256 in stored]
-            self._index.settle(((entry, entry.state) for entry in entries), partition_unfinished=True)
-
-    def _start_process_if_it_pays(self) -> None:
-        # It takes a while, in which the list is read.
-        if self._writer is None and self._index.has_due(MUCH_TO_STORE):
-            self._writer = asyncio.create_task(asyncio.to_thread(self._make_writer, much=True))
-
-    async def _ready_writer(self) -> Writer | WriterProcess:
-        if self._writer is None:
-            self._writer = asyncio.create_task(asyncio.to_thread(self._make_writer, much=False))
-        # Whoever waits for it may be cancelled; it is closed at the end all the same.
-        return await asyncio.shield(self._writer)
-
-    def _make_writer(self, *, much: bool) -> Writer | WriterProcess:
-        plan = self._plan
-        settings: dict[str, Any] = {"shard": plan.shard, "formats": plan.formats, "renderings": plan.renderings}
-        # Only a local folder takes objects faster than one interpreter makes them.
-        if much and type(self._store) is LocalStore:
-            with suppress(OSError):
-                return WriterProcess(self._store, **settings)
-        return Writer(self._store, **settings)
-
-    async def _finish(self, partition: str) -> None:
-        if partition in self._unfinished:
-            self._settle_stored()
-            await self._mark({partition})
-            writer = await self._ready_writer()
-            moved_from = self._moved_from.pop(partition, set())
-            for each in sorted({partition, *moved_from}):
-                await asyncio.to_thread(self._on_arrival, each)
-            try:
-                self._partitions |= await asyncio.to_thread(writer.finish, partition)
-                self._index.partition_is_finished(partition)
-            except SpoiltObjectError as fault:
-                # The ledger has nothing of this date: the next run tries again.
-                self._note_spoilt(partition, fault)
-                self._index.partition_has_failed(partition, type(fault).__name__)
-                self._stale |= moved_from
-            self._unfinished.remove(partition)
-        if self._index.unsaved() >= ENTRIES_IN_A_SEGMENT:
-            await self._save()
-
-    def _note_spoilt(self, partition: str, fault: SpoiltObjectError) -> None:
-        """Fail at the end: no other date is to wait for this one."""
-        self._reader.failed(fault)
-        self._spoilt.add(partition)
-
     async def _make_missing_forms(self) -> None:
         async for partition in self._forms.make_missing():
-            self._partitions.add(partition)
-            if self._index.unsaved() >= ENTRIES_IN_A_SEGMENT:
-                await self._save()
-        await self._save()
-
-    async def _save(self, *, sweep: bool = False) -> None:
-        """Write what the ledger can have."""
-        while (entries := self._index.take_entries_to_save(ENTRIES_IN_A_SEGMENT)) or sweep:
-            await asyncio.to_thread(self._ledger.write, entries, sweep=self._last_sweep() if sweep else None)
-            sweep = False
-
-    def _last_sweep(self) -> Sweep:
-        assert self._crawled is not None
-        return Sweep(self._started_at, self._crawled.order)
+            self._storing.changed.add(partition)
+            await self._storing.save_if_much()
+        await self._storing.save()
 
     # Others that overlap
 
@@ -400,13 +269,13 @@ class CollectionRun:
         for conversation_id, partition in forgotten:
             known = [partition] if partition else None
             for each in await asyncio.to_thread(partitions_with, self._store, conversation_id, known):
-                writer = await self._ready_writer()
+                writer = await self._storing.writer()
                 await asyncio.to_thread(self._on_arrival, each)
                 try:
                     await asyncio.to_thread(writer.remove, each, conversation_id)
-                    self._partitions.add(each)
+                    self._storing.changed.add(each)
                 except SpoiltObjectError as fault:
-                    self._note_spoilt(each, fault)
+                    self._storing.note_spoilt(each, fault)
                     self._not_all_removed = True
             self._index.settle_unchanged(conversation_id, None, None)
         return [conversation_id for conversation_id, _ in forgotten]
@@ -417,13 +286,16 @@ class CollectionRun:
         last = self._ledger.last_sweep
         return min(self._started_at, last.at if last else 0.0) - TOMBSTONES_ARE_WATCHED
 
-    def _sweep_is_to_be_noted(self) -> bool:
-        if self._not_all_removed:
+    def _sweep_to_be_noted(self) -> Sweep | None:
+        """Return what the ledger is to tell later runs of the reading of the list, if anything."""
+        if self._crawled is None or not self._swept() or self._not_all_removed:
             # What is left has to be watched until it can be removed.
-            return False
-        if self._last_sweep().order != "unknown":
-            return True
-        # It spares no reading of the list, but the watching of old tombstones.
+            return None
+        sweep = Sweep(self._started_at, self._crawled.order)
+        return sweep if sweep.order != "unknown" or self._spares_watching_tombstones() else None
+
+    def _spares_watching_tombstones(self) -> bool:
+        # A sweep of which no order is known spares no reading of the list.
         lately = self._started_at - TOMBSTONES_ARE_WATCHED
         return len(self._index.forgotten_since(self._tombstones_are_watched_since())) > len(
             self._index.forgotten_since(lately)
@@ -446,8 +318,8 @@ class CollectionRun:
             started_at=as_time(self._started_at),
             finished_at=as_time(self._clock()),
             seconds=round(time.monotonic() - self._began, 3),
-            partitions=sorted(self._partitions),
-            spoilt_partitions=sorted(self._spoilt),
+            partitions=sorted(self._storing.changed),
+            spoilt_partitions=sorted(self._storing.spoilt),
             requests=self._client.requests_sent,
             bytes=self._client.bytes_received,
         )

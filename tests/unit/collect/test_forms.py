@@ -11,8 +11,9 @@ import collecting
 import pytest
 from collecting import Crash, InterruptedStore, collect
 
-from airflow_provider_tavus.collect import forms, reader, run
+from airflow_provider_tavus.collect import forms, storing
 from airflow_provider_tavus.collect.copies import NoCopies
+from airflow_provider_tavus.collect.failures import Failures
 from airflow_provider_tavus.collect.forget import forget
 from airflow_provider_tavus.collect.layout import Shard
 from airflow_provider_tavus.collect.local_store import LocalStore
@@ -67,13 +68,13 @@ def root(box: TavusBox, ids: list[str], tmp_path: Path) -> Path:
 def failures(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
     """What keeps runs from being complete."""
     noticed: list[Exception] = []
-    failed = reader.Reader.failed
+    note = Failures.note
 
-    def notice(reader: reader.Reader, error: Exception) -> None:
+    def notice(failures: Failures, error: Exception) -> None:
         noticed.append(error)
-        failed(reader, error)
+        note(failures, error)
 
-    monkeypatch.setattr(reader.Reader, "failed", notice)
+    monkeypatch.setattr(Failures, "note", notice)
     return noticed
 
 
@@ -85,7 +86,7 @@ def ledger(root: Path) -> list[str]:
 def test_all_forms_are_those_of_a_destination_that_had_them_from_the_start(
     box: TavusBox, ids: list[str], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, much: bool
 ) -> None:
-    monkeypatch.setattr(run, "MUCH_TO_STORE", 0 if much else 500)
+    monkeypatch.setattr(storing, "MUCH_TO_STORE", 0 if much else 500)
     copies = Copies()
 
     certificate = collect(box, LocalStore(root), copies=copies, **EVERYTHING)

@@ -26,9 +26,9 @@ RUN = """
 import pathlib, sys, types
 sys.path[:] = {path!r}
 import collecting
-from airflow_provider_tavus.collect import run
+from airflow_provider_tavus.collect import storing
 from airflow_provider_tavus.collect.local_store import LocalStore
-run.MUCH_TO_STORE = 0
+storing.MUCH_TO_STORE = 0
 box = types.SimpleNamespace(
     api_key={api_key!r}, base_url={base_url!r}, clock=types.SimpleNamespace(now=lambda: {now!r})
 )

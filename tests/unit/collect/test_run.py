@@ -17,9 +17,10 @@ from collecting import GRACE, SETTLE, Crash, InterruptedStore, collect
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_tavus.api import lenient
-from airflow_provider_tavus.collect import formats, ledger, outcome, reader, run, writer
+from airflow_provider_tavus.collect import formats, ledger, outcome, reader, run, storing, writer
 from airflow_provider_tavus.collect.copies import NoCopies
 from airflow_provider_tavus.collect.entry import Entry
+from airflow_provider_tavus.collect.failures import Failures
 from airflow_provider_tavus.collect.index import Index
 from airflow_provider_tavus.collect.layout import WRITING, Shard, partition_of
 from airflow_provider_tavus.collect.ledger import Ledger, ShardCountError, UnreadableLedgerError
@@ -544,7 +545,7 @@ class TestFailures:
     def test_one_of_which_no_rows_can_be_made_fails_alone_and_nothing_of_it_is_stored(
         self, box: TavusBox, root: Path, monkeypatch: pytest.MonkeyPatch, a_process_stores: bool
     ) -> None:
-        monkeypatch.setattr(run, "MUCH_TO_STORE", 1 if a_process_stores else 1000)
+        monkeypatch.setattr(storing, "MUCH_TO_STORE", 1 if a_process_stores else 1000)
         ids = add(box, 6)
         make_odd(box, ids[2])
 
@@ -586,13 +587,13 @@ class TestFailures:
             return outcome.entry_of(conversation, *arguments, **options)
 
         monkeypatch.setattr(reader, "entry_of", entry_of)
-        failures: list[Exception] = []
-        monkeypatch.setattr(reader.Reader, "failed", lambda self, error: failures.append(error))
-        monkeypatch.setattr(run.CollectionRun, "failure", property(lambda self: failures[0]))
+        noted: list[Exception] = []
+        monkeypatch.setattr(Failures, "note", lambda self, error: noted.append(error))
+        monkeypatch.setattr(run.CollectionRun, "failure", property(lambda self: noted[0]))
 
         assert collect(box, root).failed == {"OverflowError": 1}
         assert collecting.raw(root).keys() == {ids[0], ids[2]}
-        assert [str(failure) for failure in failures] == [
+        assert [str(failure) for failure in noted] == [
             f"Conversation {ids[1]} cannot be brought into the shape that it is stored in: it raised OverflowError."
         ]
 
@@ -792,12 +793,12 @@ def test_much_is_stored_by_a_process_of_its_own_in_the_same_bytes(
             started.append(True)
             super().__init__(*arguments, **settings)
 
-    monkeypatch.setattr(run, "WriterProcess", Noticed)
-    monkeypatch.setattr(run, "MUCH_TO_STORE", 46)
+    monkeypatch.setattr(storing, "WriterProcess", Noticed)
+    monkeypatch.setattr(storing, "MUCH_TO_STORE", 46)
     collect(box, LocalStore(tmp_path / "few"))
     assert not started
 
-    monkeypatch.setattr(run, "MUCH_TO_STORE", 45)
+    monkeypatch.setattr(storing, "MUCH_TO_STORE", 45)
     collect(box, LocalStore(tmp_path / "many"))
     assert started
     assert collecting.objects(tmp_path / "many") == collecting.objects(tmp_path / "here")
@@ -835,7 +836,7 @@ def test_storing_goes_on_while_what_was_stored_is_noted(
             noted.extend(bodies)
             assert len(noted) == 4 or store.begins_another_than(len(noted))
 
-    monkeypatch.setattr(run, "STORED_AT_A_TIME", 1)
+    monkeypatch.setattr(storing, "STORED_AT_A_TIME", 1)
     collect(box, store, copies=Copies())
 
     assert len(noted) == len(collecting.raw(root)) == 4
@@ -848,7 +849,7 @@ def test_what_could_not_be_noted_is_collected_again(box: TavusBox, root: Path, m
         def store(self, bodies: Sequence[bytes]) -> None:
             raise Crash
 
-    monkeypatch.setattr(run, "STORED_AT_A_TIME", 1)
+    monkeypatch.setattr(storing, "STORED_AT_A_TIME", 1)
     with pytest.raises(Crash):
         collect(box, root, copies=Broken())
     assert not (root / "_ledger").exists()
@@ -872,8 +873,8 @@ def test_a_run_that_breaks_off_while_its_process_starts_leaves_none_behind(
         await asyncio.sleep(0.05)
         raise Crash
 
-    monkeypatch.setattr(run, "MUCH_TO_STORE", 0)
-    monkeypatch.setattr(run, "WriterProcess", Noticed)
+    monkeypatch.setattr(storing, "MUCH_TO_STORE", 0)
+    monkeypatch.setattr(storing, "WriterProcess", Noticed)
     monkeypatch.setattr(run.CollectionRun, "_report", break_off)
     with pytest.raises(Crash):
         collect(box, LocalStore(root))
