@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from itertools import accumulate, chain
-from typing import IO, TYPE_CHECKING, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_tavus.collect.formats import FORMATS, lines_of_tables, rendered
 from airflow_provider_tavus.collect.layout import (
@@ -23,6 +20,7 @@ from airflow_provider_tavus.collect.layout import (
     safe_name,
     table_object,
 )
+from airflow_provider_tavus.collect.spool import Spool
 from airflow_provider_tavus.collect.tables import CONVERSATIONS, TABLES, read_json_lines
 from airflow_provider_tavus.conversations.renderings.formats import RENDERINGS
 from airflow_provider_tavus.conversations.renderings.lines import Style
@@ -41,8 +39,6 @@ R = TypeVar("R")
 UPLOADS_IN_FLIGHT = 32
 READ_AT_A_TIME = 64
 MOST_REBUILDS = 20
-SPOOL_FILES = 64
-SPOOL_BUFFER = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +97,7 @@ class Writer:
         self._shard = shard
         self._formats = formats
         self._renderings = renderings
-        self._spool = _Spool()
+        self._spool = Spool()
         self._moved: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._pool = None if store.is_local else ThreadPoolExecutor(UPLOADS_IN_FLIGHT, "tavus-collect")
 
@@ -274,56 +270,3 @@ def objects_of(partition: str, conversation_id: str) -> list[str]:
     """Return the names of all that may be there of a conversation alone: its raw object, then its renderings."""
     renderings = [rendering_object(partition, conversation_id, ending) for ending in RENDERINGS]
     return [raw_object(partition, conversation_id), *renderings]
-
-
-class _Spool:
-    """
-    Rows that wait for their partition to be finished, in private temporary files.
-
-    The files have no name, so that nothing of them is left behind, whatever happens. A partition always goes to the
-    same one, which goes when none of its partitions is waiting any more.
-    """
-
-    def __init__(self) -> None:
-        self._files: dict[int, IO[bytes]] = {}
-        self._ends: Counter[int] = Counter()
-        self._places: dict[str, dict[str, tuple[int, tuple[int, ...]]]] = {}
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-
-    def put(self, partition: str, name: str, rows: Sequence[bytes]) -> None:
-        number = self._number(partition)
-        file, place = self._file(number), self._ends[number]
-        for each in rows:
-            file.write(each)
-            self._ends[number] += len(each)
-        self._places.setdefault(partition, {})[name] = (place, tuple(map(len, rows)))
-
-    def get(self, partition: str, names: Sequence[str]) -> dict[str, Sequence[bytes]]:
-        places = self._places.get(partition, {})
-        file = self._file(self._number(partition))
-        file.flush()
-        return {name: _cut(file.fileno(), *places[name]) for name in names if name in places}
-
-    def drop(self, partition: str) -> None:
-        self._places.pop(partition, None)
-        number = self._number(partition)
-        if number in self._files and number not in map(self._number, self._places):
-            self._files.pop(number).close()
-            del self._ends[number]
-
-    def _file(self, number: int) -> IO[bytes]:
-        if number not in self._files:
-            self._files[number] = tempfile.TemporaryFile(prefix="tavus-", buffering=SPOOL_BUFFER)  # noqa: SIM115
-        return self._files[number]
-
-    @staticmethod
-    def _number(partition: str) -> int:
-        return zlib.crc32(partition.encode()) % SPOOL_FILES
-
-
-def _cut(descriptor: int, place: int, lengths: tuple[int, ...]) -> list[bytes]:
-    rows = os.pread(descriptor, sum(lengths), place)
-    return [rows[end - length : end] for length, end in zip(lengths, accumulate(lengths), strict=True)]
