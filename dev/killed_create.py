@@ -37,7 +37,7 @@ IMPORTED_ONCE = [
         "conversations.plain",
         "operators.create_conversation",
         "triggers.created_conversation",
-        "triggers.shared_poll",
+        "triggers.polls",
     )
 ]
 """By the server that the processes are forked from."""

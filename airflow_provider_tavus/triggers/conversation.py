@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from datetime import timedelta
 
-SHARED_POLL = "airflow_provider_tavus.triggers.shared_poll"
+POLLS = "airflow_provider_tavus.triggers.polls"
 
 NEEDED_HERE_TOO = "The triggerer needs the connection as the workers do: an environment variable is of one machine."
 """What an event adds to the message of a connection that cannot be read."""
@@ -113,10 +113,11 @@ class ConversationTrigger(BaseTrigger):
             yield TriggerEvent({"status": "timeout" if wait.undecided else "done", "conversations": wait.results()})
 
     async def _carry_out(self, wait: Wait) -> None:
-        if SHARED_POLL not in sys.modules:
+        if POLLS not in sys.modules:
             # What it stands on takes long enough to import that every other trigger would notice.
-            await asyncio.to_thread(import_module, SHARED_POLL)
-        from airflow_provider_tavus.triggers.shared_poll import carry_out, read_settings, settings_after_a_refusal
+            await asyncio.to_thread(import_module, POLLS)
+        from airflow_provider_tavus.triggers.connections import read_settings, settings_after_a_refusal
+        from airflow_provider_tavus.triggers.polls import carry_out
 
         settings = await read_settings(self.tavus_conn_id)
         first_look = self._first_look(wait.schedule, time.time())

@@ -14,18 +14,14 @@ import logging
 import math
 from collections import Counter, deque
 from contextvars import Context, copy_context
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
-from airflow_provider_tavus.api.errors import AuthenticationError, TavusError, UnreadableConnectionError
+from airflow_provider_tavus.api.errors import AuthenticationError, TavusError
 from airflow_provider_tavus.conversations.events import ended_at, has_ended
-from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 from airflow_provider_tavus.triggers import long_lived, metrics
 from airflow_provider_tavus.triggers.active_list import ActiveList, ListFailedError
 from airflow_provider_tavus.triggers.brake import Brake
-from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_loop
 from airflow_provider_tavus.triggers.clock import WallClock
 from airflow_provider_tavus.triggers.pace import NEVER, Paces
 from airflow_provider_tavus.triggers.watched import READING, Waiter, Watched
@@ -35,7 +31,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.api.models import Conversation
-    from airflow_provider_tavus.api.settings import ClientSettings
     from airflow_provider_tavus.conversations.wait import Wait
     from airflow_provider_tavus.triggers.callbacks import CallbackReader
     from airflow_provider_tavus.triggers.clock import Clock
@@ -66,9 +61,6 @@ LATE_AT_MOST = 1.0
 
 AFTER_A_HINT = 1.0
 """Seconds between two reads of a conversation, at least, however often somebody says that it has changed."""
-
-PAUSES_BEFORE_THE_CONNECTION = (1.0, 5.0, 15.0)
-"""Seconds before each further try to read a connection: a hiccup of a secrets backend is to end no wait."""
 
 
 class SharedPoll:
@@ -569,85 +561,3 @@ class SharedPoll:
     def _first_penalty(self) -> float:
         """Seconds that all requests pause after the first refusal that names no time itself."""
         return min(1.0, min(self._intervals, default=1.0))
-
-
-@dataclass(eq=False, slots=True)
-class Shared:
-    """A poll that is open, or about to be, and how many waits take part or are about to."""
-
-    opening: asyncio.Task[SharedPoll]
-    users: int = 0
-
-
-_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientSettings, Shared]]
-_polls = WeakKeyDictionary()
-"""Keyed by the account itself and not by a connection's id: teams never mix, and a rotated key is another poll."""
-
-
-async def carry_out(
-    wait: Wait, settings: ClientSettings, first_look: float | None, tell: Callable[[str], object]
-) -> None:
-    """
-    Carry out ``wait`` together with all others of the same account in this event loop.
-
-    :param first_look: epoch seconds before which not to look; None if nobody has looked yet.
-    :param tell: called with a sentence for each change that is seen.
-    :raises TavusError: if waiting cannot cure it.
-    """
-    polls = _polls.setdefault(asyncio.get_running_loop(), {})
-    if settings not in polls:
-        polls[settings] = Shared(asyncio.create_task(_open_poll(settings), context=Context()))
-    shared = polls[settings]
-    shared.users += 1
-    try:
-        # Shielded: others wait for the same one.
-        poll = await asyncio.shield(shared.opening)
-        await poll.carry_out(wait, first_look, tell)
-    finally:
-        shared.users -= 1
-        if not shared.users and polls.get(settings) is shared:
-            del polls[settings]
-
-
-async def _open_poll(settings: ClientSettings) -> SharedPoll:
-    # The first import of an HTTP library and the reading of a CA bundle would stop every other trigger.
-    await asyncio.to_thread(metrics.prepare)
-    await asyncio.to_thread(prepare)
-    return SharedPoll(await asyncio.to_thread(make_async_client, settings), reader=reader_of_this_loop())
-
-
-async def read_settings(tavus_conn_id: str) -> ClientSettings:
-    """
-    Read a connection, and ride out that it cannot be read for a moment.
-
-    :raises ConfigurationError: if it cannot be read, or cannot be used.
-    """
-    for pause in PAUSES_BEFORE_THE_CONNECTION:
-        try:
-            return await TavusHook(tavus_conn_id).resolve_settings()
-        except UnreadableConnectionError as error:
-            log.warning("%s Trying again in %.0f s.", error, pause)
-        await asyncio.sleep(pause)
-    return await TavusHook(tavus_conn_id).resolve_settings()
-
-
-_readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ClientSettings], asyncio.Task[ClientSettings]]]
-_readings = WeakKeyDictionary()
-"""Connections that are being read again; what was refused is a part of the key, so that teams never mix."""
-
-
-async def settings_after_a_refusal(tavus_conn_id: str, refused: ClientSettings) -> ClientSettings:
-    """
-    Read a connection again whose key was refused: once for all waits that ask meanwhile.
-
-    :param refused: what it was when it was last read.
-    :raises ConfigurationError: if it cannot be read any more, or cannot be used.
-    """
-    readings = _readings.setdefault(asyncio.get_running_loop(), {})
-    key = (tavus_conn_id, refused)
-    if key not in readings:
-        readings[key] = asyncio.create_task(read_settings(tavus_conn_id))
-        # Nobody may be left who takes its error.
-        readings[key].add_done_callback(lambda task: readings.pop(key) and (task.cancelled() or task.exception()))
-    # Shielded: others wait for the same one.
-    return await asyncio.shield(readings[key])

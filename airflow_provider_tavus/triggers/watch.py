@@ -28,7 +28,7 @@ from airflow_provider_tavus.triggers.callbacks import prepare, reader_of_this_lo
 from airflow_provider_tavus.triggers.discovery import SWEEP_INTERVAL, Listed
 from airflow_provider_tavus.triggers.event_state import KEPT, Progress, hour_of
 from airflow_provider_tavus.triggers.expected_callbacks import ExpectedCallbacks
-from airflow_provider_tavus.triggers.shared_poll import carry_out
+from airflow_provider_tavus.triggers.polls import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence

@@ -10,7 +10,7 @@ import pytest
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_tavus.testing import Script, Shape, TavusBox, events
-from airflow_provider_tavus.triggers import shared_poll
+from airflow_provider_tavus.triggers import connections
 from airflow_provider_tavus.triggers.conversation import NEEDED_HERE_TOO
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ CASES = [
 def test_every_mode_ends_alike(
     case: Case, box: TavusBox, carry_out: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_poll, "PAUSES_BEFORE_THE_CONNECTION", ())
+    monkeypatch.setattr(connections, "PAUSES_BEFORE_THE_CONNECTION", ())
     timeout = TIMEOUT if case.state == "waiting" else PATIENCE
     arguments = {"conversation_id": "c1", "poke_interval": POKE_INTERVAL, "timeout": timeout} | case.arguments
 

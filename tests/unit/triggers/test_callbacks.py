@@ -179,7 +179,7 @@ async def test_what_cannot_be_used_is_told_once_and_breaks_nothing(
 @pytest.fixture
 def hints(reader: CallbackReader, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let waits read this reader's journal, and return what appends to it."""
-    monkeypatch.setattr("airflow_provider_tavus.triggers.shared_poll.reader_of_this_loop", lambda: reader)
+    monkeypatch.setattr("airflow_provider_tavus.triggers.polls.reader_of_this_loop", lambda: reader)
     monkeypatch.setattr("airflow_provider_tavus.triggers.shared_poll.AFTER_A_HINT", 0.2)
     store: Store = reader._read.__self__  # type: ignore[attr-defined]
     return store.append

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_tavus.testing import Script, TavusBox
-from airflow_provider_tavus.triggers import shared_poll
+from airflow_provider_tavus.triggers import connections
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
 from airflow_provider_tavus.triggers.created_conversation import CreatedConversationTrigger
 from airflow_provider_tavus.triggers.event import ConversationEventTrigger
@@ -223,7 +223,7 @@ async def test_the_event_loop_is_never_blocked(box: TavusBox, connect: Callable[
 
 
 async def test_a_connection_that_only_the_workers_have_is_told_in_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_poll, "PAUSES_BEFORE_THE_CONNECTION", (0.1,))
+    monkeypatch.setattr(connections, "PAUSES_BEFORE_THE_CONNECTION", (0.1,))
 
     event = await event_of(trigger(tavus_conn_id="nowhere"))
 
@@ -235,7 +235,7 @@ async def test_a_connection_that_only_the_workers_have_is_told_in_the_event(monk
 async def test_a_wait_rides_out_that_its_connection_cannot_be_read_for_a_moment(
     box: TavusBox, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_poll, "PAUSES_BEFORE_THE_CONNECTION", (0.1, 2.0))
+    monkeypatch.setattr(connections, "PAUSES_BEFORE_THE_CONNECTION", (0.1, 2.0))
     box.add(Script.finished(), conversation_id="c1", created_at=time.time() - 3600)
     monkeypatch.delenv("AIRFLOW_CONN_TAVUS_DEFAULT")
 

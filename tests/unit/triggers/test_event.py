@@ -15,7 +15,7 @@ from airflow_provider_tavus.testing import ListView, Script
 from airflow_provider_tavus.triggers import event_state, watch
 from airflow_provider_tavus.triggers.event import ConversationEventTrigger
 from airflow_provider_tavus.triggers.event_state import Progress
-from airflow_provider_tavus.triggers.shared_poll import carry_out
+from airflow_provider_tavus.triggers.polls import carry_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -14,7 +14,7 @@ from airflow_provider_tavus.api.settings import ClientSettings
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.testing import Script
-from airflow_provider_tavus.triggers import long_lived, shared_poll
+from airflow_provider_tavus.triggers import long_lived, polls
 from airflow_provider_tavus.triggers.watched import Waiter, Watched
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def wait_for(conversation_id: str, box: TavusBox) -> asyncio.Task[None]:
     now = time.time()
     wait = Wait((conversation_id,), ("application.transcription_ready",), 600, Schedule(now, 0.2, now + 60))
     return asyncio.create_task(
-        shared_poll.carry_out(wait, ClientSettings(api_key=box.api_key, base_url=box.base_url), None, str)
+        polls.carry_out(wait, ClientSettings(api_key=box.api_key, base_url=box.base_url), None, str)
     )
 
 

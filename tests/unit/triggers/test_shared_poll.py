@@ -18,7 +18,7 @@ from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 from airflow_provider_tavus.testing import ListView, Script, TavusBox
-from airflow_provider_tavus.triggers import metrics, shared_poll, watched
+from airflow_provider_tavus.triggers import metrics, polls, shared_poll, watched
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ async def test_others_have_their_turn_while_many_conversations_are_dealt_with(
         await asyncio.sleep(0)
         now_known = {
             (one.conversation_id, one.seen_active)
-            for shared in shared_poll._polls.get(asyncio.get_running_loop(), {}).values()
+            for shared in polls._polls.get(asyncio.get_running_loop(), {}).values()
             if shared.opening.done()
             for one in shared.opening.result()._watched.values()
             if one.seen_active > 0
@@ -122,13 +122,13 @@ async def test_whom_nobody_has_looked_at_yet_is_read_although_the_list_has_it(bo
 
 async def test_waits_that_are_cancelled_while_the_poll_is_opened_leave_nothing_behind(box: TavusBox) -> None:
     waits = [wait_for(one) for one in calls(box, 3, 60.0)]
-    while not shared_poll._polls.get(asyncio.get_running_loop()):  # noqa: ASYNC110 - nothing tells of it
+    while not polls._polls.get(asyncio.get_running_loop()):  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0)
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
 
-    assert shared_poll._polls[asyncio.get_running_loop()] == {}
+    assert polls._polls[asyncio.get_running_loop()] == {}
 
 
 async def test_a_wait_alone_is_read_by_itself(box: TavusBox) -> None:
@@ -401,7 +401,7 @@ async def test_a_log_that_cannot_be_written_touches_no_other(box: TavusBox) -> N
     wait = Wait((one,), ("application.transcription_ready",), 600, schedule)
     with pytest.raises(OSError, match="No space left"):
         await asyncio.gather(
-            shared_poll.carry_out(wait, settings, None, disk_full), other := wait_for(one), return_exceptions=False
+            polls.carry_out(wait, settings, None, disk_full), other := wait_for(one), return_exceptions=False
         )
     assert await ends([other]) == [("done", "ready")]
 
@@ -532,11 +532,11 @@ async def test_two_connections_to_one_account_share_and_two_accounts_do_not(
     waits = [wait_for(ids[0]), wait_for(ids[1], tavus_conn_id=same), wait_for(ids[2], tavus_conn_id=slow)]
     await asyncio.sleep(0.5)
 
-    assert len(shared_poll._polls[asyncio.get_running_loop()]) == 2
+    assert len(polls._polls[asyncio.get_running_loop()]) == 2
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
-    assert shared_poll._polls[asyncio.get_running_loop()] == {}
+    assert polls._polls[asyncio.get_running_loop()] == {}
 
 
 async def test_a_poll_that_breaks_leaves_nobody_hanging(box: TavusBox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -556,7 +556,7 @@ async def test_a_poll_closes_after_its_last_wait_although_one_could_not_join(box
     good = wait_for(one)
     while not box.requests:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0.01)
-    (shared,) = shared_poll._polls[asyncio.get_running_loop()].values()
+    (shared,) = polls._polls[asyncio.get_running_loop()].values()
     poll = shared.opening.result()
 
     with pytest.raises(TypeError):
@@ -573,7 +573,7 @@ async def test_a_poll_that_is_cancelled_by_whomever_goes_on(box: TavusBox) -> No
     waits = [wait_for(one, next_look=None) for one in calls(box, 12, 0.2)]
     while not box.requests:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0.01)
-    (shared,) = shared_poll._polls[asyncio.get_running_loop()].values()
+    (shared,) = polls._polls[asyncio.get_running_loop()].values()
     running = shared.opening.result()._running
     assert running is not None
     running.cancel()
@@ -590,7 +590,7 @@ async def test_what_is_seen_is_told_to_the_log_of_the_wait_that_it_is_about(box:
     async def wait(conversation_id: str) -> None:
         whose.set(conversation_id)
         wait = Wait((conversation_id,), ("application.transcription_ready",), 600, schedule)
-        await shared_poll.carry_out(wait, settings, time.time(), lambda line: told.append((whose.get(), line)))
+        await polls.carry_out(wait, settings, time.time(), lambda line: told.append((whose.get(), line)))
 
     await asyncio.gather(*map(wait, calls(box, 3, 0.5)))
 
@@ -607,7 +607,7 @@ async def test_a_change_of_state_is_one_line_and_a_poll_none(box: TavusBox, capl
     settings = ClientSettings(api_key=box.api_key, base_url=box.base_url)
     one = box.add(Script.finished(seconds=1.5, transcript_delay=4.0))
     wait = Wait((one,), ("application.transcription_ready",), 600, schedule)
-    await shared_poll.carry_out(wait, settings, None, told.append)
+    await polls.carry_out(wait, settings, None, told.append)
 
     assert box.count("get", one) > 8
     assert [line.split(";")[0].split(",")[0] for line in told] == [
