@@ -68,9 +68,9 @@ class ConversationEventTrigger(BaseEventTrigger):
             self.poll_interval = seconds("poll_interval", poll_interval)
             if not self.poll_interval:
                 raise ValueError("poll_interval must be above 0: Tavus is not to be asked without a pause.")
-        self.conversation_name = conversation_name
-        self.pal_id = pal_id
-        self.face_id = face_id
+            self.conversation_name = _checked("conversation_name", conversation_name)
+            self.pal_id = _checked("pal_id", pal_id)
+            self.face_id = _checked("face_id", face_id)
         self.tavus_conn_id = tavus_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -163,3 +163,16 @@ class ConversationEventTrigger(BaseEventTrigger):
             self.face_id,
         ]
         return hashlib.sha256(json.dumps(told_apart_by).encode()).hexdigest()[:12]
+
+
+def _checked(name: str, text: str | None) -> str | None:
+    """Return what is to be filtered by, unless nothing would ever pass, and nobody would be told why."""
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise ValueError(f"{name} must be text, not {type(text).__name__}: for each of several, add a watcher.")
+    if text == "" and name != "conversation_name":
+        raise ValueError(f"{name} is empty: leave it out for all conversations.")
+    if "{{" in text:
+        raise ValueError(f"{name} is a template, and Airflow fills in none for a watcher: {text!r}.")
+    return text

@@ -205,7 +205,7 @@ def test_watchers_of_others_and_waits_are_none_of_ours(events_database: EventsDa
     assert watcher.asset_ids == (events_database.asset_id,)
 
 
-@pytest.mark.parametrize("arguments", [{"poll_interval": 0}, {"of_a_newer_provider": 1}], ids=str)
+@pytest.mark.parametrize("arguments", [{"poll_interval": 0}, {"pal_id": ["p1"]}, {"of_a_newer_provider": 1}], ids=str)
 def test_a_watcher_that_cannot_be_built_is_warned_of_once_and_in_no_others_way(
     arguments: dict[str, Any], events_database: EventsDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:

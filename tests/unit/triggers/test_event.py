@@ -214,11 +214,19 @@ def test_its_arguments_are_plain_json_and_make_the_same_trigger() -> None:
         ({"poll_interval": 0}, "poll_interval must be above 0"),
         ({"wait_for": "transcript"}, "no event type"),
         ({"grace_period": -1}, "grace_period"),
+        ({"pal_id": ["p1", "p2"]}, "pal_id must be text, not list: for each of several, add a watcher"),
+        ({"conversation_name": 7}, "conversation_name must be text, not int"),
+        ({"face_id": ""}, "face_id is empty"),
+        ({"pal_id": "{{ var.value.pal }}"}, "pal_id is a template"),
     ],
 )
 def test_a_wrong_argument_is_refused_when_the_dag_is_parsed(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ConversationEventTrigger(**wrong)
+
+
+def test_calls_without_a_name_can_be_watched_for() -> None:
+    assert ConversationEventTrigger(conversation_name="").conversation_name == ""
 
 
 def test_watchers_share_a_stream_if_they_look_equally_often_over_one_connection() -> None:
