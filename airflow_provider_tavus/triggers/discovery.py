@@ -215,7 +215,7 @@ class Discovery:
     ) -> None:
         """Read from the newest row on to where all are known or of no interest; the whole list if it has no order."""
         first = await self._read(1)
-        order = _order(first.rows)
+        order = _order(first)
         async for page in self._pages(first, order):
             oldest = page.rows[0] if order == "oldest_first" else page.rows[-1]
             reached_its_end = is_known(oldest) or _created_before(oldest, back_to)
@@ -316,13 +316,14 @@ def _created_before(row: Conversation, moment: float) -> bool:
     return row.created_at is not None and row.created_at.timestamp() < moment
 
 
-def _order(rows: Sequence[Conversation]) -> Order:
-    times = [row.created_at.timestamp() for row in rows if row.created_at]
-    if len(times) < len(rows):
+def _order(first: ConversationPage) -> Order:
+    times = [row.created_at.timestamp() for row in first.rows if row.created_at]
+    if len(times) < len(first.rows):
         return "unknown"
     steps = list(pairwise(times))
     descends, ascends = all(a >= b for a, b in steps), all(a <= b for a, b in steps)
-    if descends == ascends:
+    # Where nobody tells which page is the last, the newest rows are found on the way to it alone.
+    if descends == ascends or (ascends and _page_count(first) is None):
         return "unknown"
     return "newest_first" if descends else "oldest_first"
 
