@@ -34,7 +34,9 @@ if importlib.util.find_spec("airflow.sdk"):
 
         @task
         def runs(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
-            new = [event.extra["payload"] for event in triggering_asset_events[CONVERSATIONS]]
+            events = triggering_asset_events[CONVERSATIONS]
+            # One that somebody makes by hand, in Airflow's UI, has none.
+            new = [event.extra["payload"] for event in events if "payload" in event.extra]
             return [{"trigger_run_id": f"tavus__{each['conversation_id']}", "conf": each} for each in new]
 
         TriggerDagRunOperator.partial(

@@ -62,6 +62,8 @@ if importlib.util.find_spec("airflow.sdk"):
                 event.extra["payload"]["conversation_id"]
                 for event in events
                 if (not since or event.timestamp >= since - STORED) and event.timestamp < until
+                # One that somebody makes by hand, in Airflow's UI, has none.
+                if "payload" in event.extra
             ]
 
         @task
