@@ -68,10 +68,16 @@ if importlib.util.find_spec("airflow.sdk"):
 
         @task
         def count_turns(conversation_ids: Any) -> int:
+            from airflow_provider_tavus.api.errors import UnknownConversationError
             from airflow_provider_tavus.conversations.plain import as_plain
 
-            hook = TavusHook()
-            read = (as_plain(hook.get_conversation(one, verbose=True)) for one in conversation_ids)
-            return sum(len(conversation["transcript"] or ()) for conversation in read)
+            hook, turns = TavusHook(), 0
+            for one in conversation_ids:
+                try:
+                    turns += len(as_plain(hook.get_conversation(one, verbose=True))["transcript"] or ())
+                except UnknownConversationError:
+                    # Deleted meanwhile. To fail of it, this batch and all after it, would not bring it back.
+                    continue
+            return turns
 
         count_turns(new_conversations())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from snippets import PROJECT
+
+from airflow_provider_tavus.testing import Script, TavusBox
 
 if not AIRFLOW_V_3_0_PLUS:
     pytest.skip("there are no asset watchers below Airflow 3.0", allow_module_level=True)
@@ -49,3 +52,14 @@ def test_an_event_that_was_made_by_hand_keeps_no_conversation_from_its_batch() -
     batch = new_conversations(inlet_events={names["CONVERSATIONS"]: EVENTS}, data_interval_end=NOW)
 
     assert batch == ["c1", "c2"]
+
+
+def test_a_conversation_that_was_deleted_since_its_event_keeps_no_batch_from_its_end(tavus_box: TavusBox) -> None:
+    ids = [tavus_box.add(Script.finished(), created_at=time.time() - 3600) for _ in range(3)]
+    count_turns = example("example_tavus_events_batch")["batch"].get_task("count_turns").python_callable
+    turns = count_turns(ids[:1])
+
+    tavus_box.remove(ids[1])
+
+    assert turns > 0
+    assert count_turns(ids) == 2 * turns
