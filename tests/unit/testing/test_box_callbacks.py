@@ -175,10 +175,11 @@ def test_a_receiver_that_is_not_there_gets_nothing_and_harms_nobody(
     assert sum(delivery.status is None for delivery in box.callbacks_sent) == 3
 
 
-async def test_a_callback_url_that_is_none_keeps_nobody_elses_callbacks(receiver: Receiver) -> None:
+@pytest.mark.parametrize("url", ["http://[not-an-address/hook", "//localhost/hook"])
+async def test_a_callback_url_that_is_none_keeps_nobody_elses_callbacks(url: str, receiver: Receiver) -> None:
     clock = ManualClock()
     async with TavusBox(clock=clock) as box:
-        box.add(Script.finished(), callback_url="http://[not-an-address/hook")
+        box.add(Script.finished(), callback_url=url)
         box.add(Script.finished(), callback_url=receiver.url)
         clock.advance(3600)
         await asyncio.wait_for(box.callbacks_settled(), timeout=5)
