@@ -164,7 +164,8 @@ class Courier:
         if self.habits.leave_loopback or is_loopback(callback.url):
             # Whatever breaks: without the courier, whoever waits for callbacks would wait for ever.
             with contextlib.suppress(Exception):
-                async with session.post(callback.url, json=callback.body) as answer:
+                # A redirection is an answer: to follow it could lead away from this machine.
+                async with session.post(callback.url, json=callback.body, allow_redirects=False) as answer:
                     status = answer.status
         conversation_id, event_type, *_ = callback.key
         self.sent.append(Delivery(conversation_id, event_type, self._clock.now(), status))

@@ -25,12 +25,15 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
+        self.moved_to: str | None = None
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 receiver.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
+                self.send_response(307 if receiver.moved_to else 200)
+                if receiver.moved_to:
+                    self.send_header("Location", receiver.moved_to)
                 self.end_headers()
 
             def log_message(self, *args: object) -> None:
@@ -193,6 +196,18 @@ def test_no_callback_leaves_the_machine_unless_it_may(box: TavusBox, clock: Manu
     box.wait_for_callbacks()
 
     assert [delivery.status for delivery in box.callbacks_sent] == [None] * 3
+
+
+def test_no_callback_follows_a_receiver_that_sends_it_elsewhere(
+    box: TavusBox, clock: ManualClock, receiver: Receiver
+) -> None:
+    receiver.moved_to = "/elsewhere"
+    box.add(Script.finished(), callback_url=receiver.url)
+    clock.advance(3600)
+    box.wait_for_callbacks()
+
+    assert receiver.types == LIFE
+    assert [delivery.status for delivery in box.callbacks_sent] == [307] * 3
 
 
 async def test_callbacks_settle_in_the_running_loop_too(receiver: Receiver) -> None:
