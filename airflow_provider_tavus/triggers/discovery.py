@@ -240,13 +240,17 @@ class Discovery:
             yield first
             return
         number, page, before = 1, first, None
-        # Without a total_count an empty page is the end, and so is one that comes again.
+        # An empty page is the end, and so is one that comes again.
         while page.rows and page != before:
             yield page
-            if last is not None and number >= last:
+            # A full page may be the last one, or all that a total_count knows of that tells of a page.
+            full = ROWS_ASKED_FOR if number == 1 else first.row_count
+            if last is not None and number >= last and page.row_count < full:
                 return
             before, number = page, number + 1
             page = await self._read(number, status)
+            if page == first:
+                return
 
     async def _read(self, number: int, status: str | None = None) -> ConversationPage:
         from airflow_provider_tavus.api import calls
@@ -322,8 +326,8 @@ def _order(first: ConversationPage) -> Order:
         return "unknown"
     steps = list(pairwise(times))
     descends, ascends = all(a >= b for a, b in steps), all(a <= b for a, b in steps)
-    # Where nobody tells which page is the last, the newest rows are found on the way to it alone.
-    if descends == ascends or (ascends and _page_count(first) is None):
+    # Where nobody tells that there are pages after it, the newest rows are found on the way to the last one alone.
+    if descends == ascends or (ascends and (_page_count(first) or 1) == 1):
         return "unknown"
     return "newest_first" if descends else "oldest_first"
 

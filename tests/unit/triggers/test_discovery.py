@@ -17,6 +17,8 @@ from airflow_provider_tavus.triggers.event import ConversationEventTrigger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from airflow_provider_tavus.api.models import ConversationPage
+
 pytestmark = pytest.mark.usefixtures("connect")
 
 LONG = 600.0
@@ -112,18 +114,28 @@ async def test_the_rows_stay_those_of_the_last_look_until_a_sweep_is_complete(bo
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-async def test_the_newest_are_found_in_a_list_that_does_not_tell_how_many_there_are(
-    order: Any, box: TavusBox, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("order", ["newest", "oldest", "random"])
+@pytest.mark.parametrize(
+    "total_count", [lambda _: None, lambda rows: rows, lambda _: 0], ids=["none", "of the page", "0"]
+)
+async def test_nobody_is_missed_in_a_list_that_does_not_tell_how_long_it_is(
+    order: Any, total_count: Callable[[int], int | None], box: TavusBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discovery, "_page_count", lambda _: None)
-    box.account.list_view = ListView(order=order, limit_cap=2)
-    for age in range(5):
+    as_it_is = Discovery._read
+
+    async def read(self: Discovery, number: int, status: str | None = None) -> ConversationPage:
+        page = await as_it_is(self, number, status)
+        return page.model_copy(update={"total_count": total_count(page.row_count)})
+
+    monkeypatch.setattr(Discovery, "_read", read)
+    monkeypatch.setattr(discovery, "ROWS_ASKED_FOR", 4)
+    box.account.list_view = ListView(order=order)
+    for age in range(6):
         box.add(Script.finished(), created_at=time.time() - 86_400 - age)
     async with looking(interval=0.1) as one:
         one.is_needed_back_to(time.time() - 3600, watcher=None)
-        new = box.add(Script.finished(), created_at=time.time() - 60)
-        await eventually(lambda: one.lists(new))
+        new = {box.add(Script.finished(), created_at=time.time() - 60 - age) for age in range(6)}
+        await eventually(lambda: {row.conversation_id for row in one.rows} == new)
 
 
 async def test_a_sweep_that_breaks_off_takes_nothing_out_of_the_rows(box: TavusBox) -> None:
