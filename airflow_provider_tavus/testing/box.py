@@ -236,6 +236,8 @@ class TavusBox(Hosted):
         :param route: for requests of this call only.
         """
         self._clock_moved_by_hand()
+        if seconds < 0:
+            raise ValueError("time in the box only moves forward")
         self._pace = (checked_route(route), seconds)
 
     def _clock_moved_by_hand(self) -> ManualClock:

@@ -119,6 +119,10 @@ class Trouble:
             raise ValueError(f"{self.kind} is trouble of the list call, not of {self.route}")
         if self.conversation_id is not None and (self.kind in OF_LISTS or self.route in {"create", "list", *STOCK}):
             raise ValueError(f"a request to {self.route or 'list'} names no conversation: leave conversation_id out")
+        if (self.kind, self.seconds) == ("latency", 0) or (self.kind, self.lag) == ("list_lag", 0):
+            raise ValueError(f"{self.kind} of no seconds is none: say how many")
+        if not 0 <= self.chance <= 1:
+            raise ValueError(f"a chance is from 0 to 1, not {self.chance}")
         if self.kind == "refuse" and not self._is_about_everything():
             raise ValueError("a refused connection has no route yet: ask for a stretch of time only")
 

@@ -215,6 +215,12 @@ def test_trouble_that_could_never_happen_is_refused(box: TavusBox, call: Call) -
         box.trouble("lost_answer", route="create", conversation_id="c1")
     with pytest.raises(ValueError, match="a request to list names no conversation"):
         box.trouble("list_cap", conversation_id="c1")
+    with pytest.raises(ValueError, match="latency of no seconds is none"):
+        box.trouble("latency", lasting=60)
+    with pytest.raises(ValueError, match="list_lag of no seconds is none"):
+        box.trouble("list_lag")
+    with pytest.raises(ValueError, match="a chance is from 0 to 1, not 50"):
+        box.trouble(status=503, chance=50)
     assert call("POST", "/_box/troubles", json={"status": 503, "route": "read"}).status_code == 400
 
 
@@ -279,3 +285,5 @@ def test_each_request_can_make_the_time_pass(box: TavusBox, call: Call, clock: M
 def test_time_that_could_never_pass_is_refused(box: TavusBox) -> None:
     with pytest.raises(ValueError, match="no call is named 'read'"):
         box.each_request_takes(600, route="read")
+    with pytest.raises(ValueError, match="time in the box only moves forward"):
+        box.each_request_takes(-1)
