@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import Stats, mask_secret
+from airflow.providers.common.compat.sdk import mask_secret
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from airflow_provider_tavus.callbacks.bodies import Bodies, RefusedError, conversation_id_of
 from airflow_provider_tavus.callbacks.journal_rows import append_to_journal
 from airflow_provider_tavus.callbacks.journal_writer import JournalWriter
+from airflow_provider_tavus.callbacks.metrics import count
 from airflow_provider_tavus.callbacks.settings import CALLBACKS_PATH
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def make_receiver(
             return _refuse(400, "The body is no JSON, or has no conversation_id.")
         writer.add(conversation_id)
         look_at(conversation_id)
-        Stats.incr("tavus.callbacks.received")
+        count("tavus.callbacks.received")
         return JSONResponse({"status": "success"})
 
     return app
@@ -122,7 +123,7 @@ def _comparison(tokens: Sequence[str]) -> Callable[[str], bool]:
 
 
 def _refuse(status: int, reason: str) -> JSONResponse:
-    Stats.incr("tavus.callbacks.refused")
+    count("tavus.callbacks.refused")
     # What has not been read of the body is not read for the sake of the next request.
     return JSONResponse({"detail": reason}, status, headers={"Connection": "close"})
 

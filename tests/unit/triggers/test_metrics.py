@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_tavus.api.models import Conversation
+from airflow_provider_tavus.callbacks import metrics as callback_metrics
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.triggers import metrics
@@ -19,7 +20,9 @@ TRANSCRIPT = "application.transcription_ready"
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     told: list[float] = []
-    monkeypatch.setattr(metrics, "Stats", SimpleNamespace(timing=lambda _, late: told.append(late.total_seconds())))
+    monkeypatch.setattr(
+        callback_metrics, "Stats", SimpleNamespace(timing=lambda _, late: told.append(late.total_seconds()))
+    )
     return told
 
 
@@ -55,7 +58,7 @@ def test_nobody_notices_that_they_cannot_be_told(monkeypatch: pytest.MonkeyPatch
     def unreachable(*_: Any) -> None:
         raise OSError("no StatsD server there")
 
-    monkeypatch.setattr(metrics, "Stats", SimpleNamespace(incr=unreachable, timing=unreachable))
+    monkeypatch.setattr(callback_metrics, "Stats", SimpleNamespace(incr=unreachable, timing=unreachable))
 
     metrics.prepare()
     for tell in (

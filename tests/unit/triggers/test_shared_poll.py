@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_tavus.api.settings import ClientSettings
+from airflow_provider_tavus.callbacks import metrics
 from airflow_provider_tavus.conversations.events import has_ended
 from airflow_provider_tavus.conversations.schedule import Schedule
 from airflow_provider_tavus.conversations.wait import Wait
 from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 from airflow_provider_tavus.testing import ListView, Script, TavusBox
-from airflow_provider_tavus.triggers import metrics, polls, shared_poll, watched
+from airflow_provider_tavus.triggers import polls, shared_poll, watched
 from airflow_provider_tavus.triggers.conversation import ConversationTrigger
 
 if TYPE_CHECKING:
