@@ -225,7 +225,7 @@ class Watch:
 
     async def _watch_what_is_new(self, discovery: Discovery, progress: Progress) -> None:
         # What went on for long may have ended, and then it stands deep in the list.
-        still_open = [_reopened(one, call) for one, call in progress.open.items() if one not in self._gone]
+        still_open = self._open_without_a_wait(progress)
         unknown = {row.conversation_id: row for row in (*still_open, *self._of_interest(discovery, progress))}
         new = [row for row in unknown.values() if not (row.conversation_id in self._watching or self._is_settled(row))]
         # Who goes on has had no event.
@@ -233,6 +233,10 @@ class Watch:
         for row in new:
             if not self._is_settled(row):
                 self._watch(row, discovery, progress)
+
+    def _open_without_a_wait(self, progress: Progress) -> list[Listed]:
+        rows = [_reopened(one, call) for one, call in progress.open.items() if one not in self._gone]
+        return [row for row in rows if not (row.conversation_id in self._watching or self._is_settled(row))]
 
     def _of_interest(self, discovery: Discovery, progress: Progress) -> list[Listed]:
         return [
@@ -414,7 +418,8 @@ class Watch:
         # Not by the clock: while the account cannot be read, nobody is seen who is created.
         watched_from = max(progress.watched_from, seen_until - LOOKBACK)
         watching = [each.listed for each in self._watching.values() if not each.is_of_no_interest]
-        pending = watching + [listed for _, listed in self._unstored.values()]
+        # A wait can have broken since the look: it is begun again at the next one.
+        pending = watching + self._open_without_a_wait(progress) + [listed for _, listed in self._unstored.values()]
         still_open = {row.conversation_id: _as_open(row) for row in pending if _created(row) < watched_from}
         if still_open.keys() == progress.open.keys() and now < self._saved_at + SAVE_INTERVAL:
             return

@@ -665,6 +665,31 @@ async def test_a_call_longer_than_the_lookback_is_not_lost_over_a_restart(box: T
     assert await triggerer.run(expected=0) == []
 
 
+async def test_a_call_longer_than_the_lookback_is_not_lost_if_it_cannot_be_read_while_the_state_store_is_asked(
+    box: TavusBox, triggerer: Triggerer
+) -> None:
+    created, created_later = time.time() - 30 * HOUR, time.time() - 5 * HOUR
+
+    class SlowStore(AssetStore):
+        async def aget(self, key: str, default: Any = None) -> Any:
+            if key.endswith(hour(created_later)):
+                await triggerer.until(lambda: box.count("get", call, status=403) > 0)
+                await asyncio.sleep(0.1)
+            return await super().aget(key, default)
+
+    triggerer.store = SlowStore()
+    call = box.add(Script.finished(seconds=29 * HOUR), created_at=created)
+    as_open = {"created_at": created, "pal_id": None, "face_id": None}
+    begun(triggerer.store, ago=30 * HOUR, watched_from=time.time() - 24 * HOUR, open={call: as_open})
+    box.trouble("latency", conversation_id=call, seconds=1, times=1)
+    box.trouble(status=403, conversation_id=call, times=1)
+
+    later = Script.finished(seconds=4.5 * HOUR)
+    fired = await triggerer.run(expected=2, meanwhile=lambda: box.add(later, created_at=created_later))
+
+    assert call in ids(fired)
+
+
 async def test_whose_creation_only_a_read_tells_has_one_event_whoever_fires_it(
     box: TavusBox, triggerer: Triggerer
 ) -> None:
