@@ -44,7 +44,7 @@ class Admin:
             body = await request.content.read()
             try:
                 answer = self._answer(request, json.loads(body) if body else {})
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, AttributeError) as error:
                 answer = bad_request(str(error))
             except KeyError as error:
                 answer = bad_request(f"there is no {error}")
