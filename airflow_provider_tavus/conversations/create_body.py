@@ -51,6 +51,9 @@ def names_given(fields: Mapping[str, Any]) -> set[str]:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{name} must be text, not {type(value).__name__}.{_hint(value)}")
+    if value.strip() == "None":
+        # To be greeted with it is odd, and to share the memories of a store of that name is worse.
+        raise _nothing_read(name, value)
     return value
 
 
@@ -60,10 +63,14 @@ def _hint(value: Any) -> str:
     return ""
 
 
+def _nothing_read(name: str, text: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{name} is {text!r}: what its template reads is not there.")
+
+
 def _id(name: str, value: Any) -> str:
     text = _text(name, value)
-    if text.strip() in {"", "None"}:
-        raise InvalidArgumentError(f"{name} is {text!r}: what its template reads is not there.")
+    if not text.strip():
+        raise _nothing_read(name, text)
     return text
 
 
@@ -80,7 +87,7 @@ def _texts(name: str, value: Any) -> list[str]:
         raise InvalidArgumentError(
             f"{name} must be a list of texts, not {type(value).__name__}. {TEMPLATES_RENDER_TEXT}"
         )
-    return [_text(f"each of {name}", one) for one in value]
+    return [_id(f"one of {name}", one) for one in value]
 
 
 def _one_of(*choices: str) -> Reader:

@@ -400,6 +400,10 @@ def test_the_limit_is_waited_for_in_the_triggerer(
     [
         ({"pal_id": None}, "Pass a pal_id or a face_id"),
         ({"pal_id": "None"}, "pal_id is 'None'"),
+        ({"custom_greeting": "None"}, "custom_greeting is 'None'"),
+        ({"memory_stores": ["ada", "None"]}, "one of memory_stores is 'None'"),
+        ({"document_tags": [" "]}, "one of document_tags is ' '"),
+        ({"properties": {"language": "None"}}, "properties.language is 'None'"),
         ({"persona_id": "p2"}, "pal_id and persona_id say the same thing"),
         ({"face_id": "r1", "replica_id": "r1"}, "face_id and replica_id"),
         ({"memory_stores": ["a"], "participant_tags": ["a"]}, "memory_stores and participant_tags"),
