@@ -153,9 +153,7 @@ def _unescaped(words: str) -> str:
 def _character(escape: re.Match[str]) -> str:
     if escape[3]:
         return " " if escape[3] in "nrt" else escape[3]
-    number = int(escape[1] or escape[2], 16)
-    # Below are what moves a terminal's cursor, and worse.
-    return chr(number) if number >= ord(" ") else " "
+    return chr(int(escape[1] or escape[2], 16))
 
 
 def _repeatable(call: Call[Any], words: str, api_key: str) -> str:
@@ -205,7 +203,8 @@ def _texts(body: Any) -> Iterator[str]:
 
 
 def _in_a_line(text: str) -> str:
-    return " ".join(text.split())
+    # What cannot be printed moves a terminal's cursor, turns the direction of what follows, and worse.
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def _fault(answer: Answer, reason: ValueError) -> str:

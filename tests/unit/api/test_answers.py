@@ -96,7 +96,10 @@ def refused(status: int, words: str) -> str:
         (f"bad: {json.dumps(PROMPT)}", 'bad: "***"'),
         (f"bad: {PROMPT}", "bad: ***"),
         (r"no \ud83d\ude00 and \ud83d", "no \U0001f600 and \ufffd"),
-        (r"no \x1b[31m and \u0007", "no [31m and"),
+        (r"no \x1b[31m and \u0007", "no [31m and."),
+        ("no \x1b[31m and \a", "no [31m and."),
+        (r"no \x9b31m and \u202e", "no 31m and."),
+        ("no \x9b31m and \u202e", "no 31m and."),
     ],
 )
 def test_tavus_own_words_repeat_nothing_that_was_sent_but_ids(words: str, repeated: str) -> None:
