@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
@@ -11,6 +12,8 @@ from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
 
 LONGEST = timedelta(days=3653)
 """Ten years: longer than any wait is meant, and added to a date or made a timedelta, no overflow."""
+
+_EVENT_TYPE = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 
 
 def checked_ids(conversation_id: str | Iterable[str]) -> tuple[str, ...]:
@@ -43,8 +46,9 @@ def checked_event_types(wait_for: str | Iterable[str]) -> tuple[str, ...]:
         raise InvalidArgumentError(f"wait_for must be event types, not {type(wait_for).__name__}: [] is the end alone.")
     event_types = (wait_for,) if isinstance(wait_for, str) else tuple(wait_for)
     for event_type in event_types:
-        # The set of types is open, but each has its source in front: a name without it would be waited for in vain.
-        if not isinstance(event_type, str) or "." not in event_type or event_type.lstrip().startswith(("[", "(")):
+        # The set of types is open, but each has its source in front: a name without it would be waited for in vain, as
+        # would several in one text.
+        if not isinstance(event_type, str) or not _EVENT_TYPE.fullmatch(event_type):
             raise InvalidArgumentError(
                 f"{event_type!r} in wait_for is no event type: pass names such as {TRANSCRIPTION_READY!r}."
             )

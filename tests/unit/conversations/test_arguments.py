@@ -63,3 +63,24 @@ def test_what_is_no_list_of_event_types_is_refused_with_what_to_pass() -> None:
         InvalidArgumentError, match=r"wait_for must be event types, not NoneType: \[\] is the end alone"
     ):
         checked_event_types(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wait_for",
+    [
+        "application.transcription_ready,application.recording_ready",
+        "application.transcription_ready application.recording_ready",
+        "application.transcription_ready\n",
+        ["system.shutdown", " application.recording_ready"],
+        "{'application.recording_ready'}",
+        "transcription_ready",
+    ],
+    ids=repr,
+)
+def test_what_no_event_has_as_its_type_is_not_waited_for(wait_for: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="in wait_for is no event type"):
+        checked_event_types(wait_for)
+
+
+def test_event_types_that_are_not_documented_can_be_waited_for() -> None:
+    assert checked_event_types(["canvas.interaction", "a.b-c.d_2"]) == ("canvas.interaction", "a.b-c.d_2")
