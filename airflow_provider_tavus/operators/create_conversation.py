@@ -210,17 +210,16 @@ class CreateConversationOperator(WaitsForConversations, BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Conclude from the event of a :class:`~airflow_provider_tavus.triggers.conversation.ConversationTrigger`."""
-        self._take_up_the_id(context)
-        with self._cancelled_as_asked(context), permanent_errors_are_not_retried():
-            return self._go_on_from(context, event)
+        return self._go_on_from(context, event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral; if no triggerer ended the wait in time, look one last time."""
         too_late = next_method == "__fail__" and "timeout" in str((next_kwargs or {}).get("error")).lower()
-        if too_late and self._take_up_the_id(context):
-            with self._cancelled_as_asked(context), permanent_errors_are_not_retried():
+        created = self._take_up_the_id(context)
+        with self._cancelled_as_asked(context), permanent_errors_are_not_retried():
+            if too_late and created:
                 return self._last_look(context)
-        return super().resume_execution(next_method, next_kwargs, context)
+            return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
         """Do what is asked for to the call: the task was marked failed or cleared, or its worker is to stop."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -338,6 +339,23 @@ def test_a_wait_that_no_triggerer_ended_in_time_looks_one_last_time(
     fresh = create(deferrable=True)
     result = fresh.resume_execution("__fail__", {"error": "Trigger timeout"}, task.context)
     assert result["state"] == "ready"
+
+
+def test_a_trigger_that_broke_in_the_last_try_does_what_is_asked_for(
+    manual_box: TavusBox, new_task: Callable[..., Any]
+) -> None:
+    manual_box.account.on_create = lambda body: Script.active()
+    task = new_task(retries=1)
+
+    for ends in (0, 1):
+        task.begin_try()
+        with pytest.raises(TaskDeferred):
+            create(deferrable=True, cancellation="end").execute(task.context)
+        with pytest.raises(AirflowException, match="Trigger failure"):
+            create(deferrable=True, cancellation="end").resume_execution(
+                "__fail__", {"error": "Trigger failure", "traceback": ["Traceback"]}, task.context
+            )
+        assert manual_box.count("end") == ends
 
 
 @pytest.mark.parametrize("concurrency_limit", [0, None], ids=["before the conversation", "after it"])
