@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_tavus.sensors.conversation import ConversationSensor
@@ -31,6 +32,8 @@ STARTS_FROM_TRIGGER = pytest.mark.skipif(
 
 
 class TaskInstance:
+    dag_id, task_id, run_id, map_index, try_number = "a_dag", "wait", "manual__1", -1, 1
+
     def __init__(self, *, started: float | None = None, max_tries: int = 0) -> None:
         self.start_date = datetime.fromtimestamp(started or time.time(), UTC)
         self.max_tries = max_tries
@@ -108,6 +111,25 @@ def test_a_deferral_hands_on_ids_and_numbers_alone(box: TavusBox) -> None:
 
 def test_a_deferral_is_bounded_even_if_no_triggerer_runs() -> None:
     assert timedelta(seconds=60) < (deferral(timeout=60).timeout or timedelta()) < timedelta(seconds=180)
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_0_PLUS, reason="Airflow 3 tells a task instance when it was first rescheduled")
+def test_on_airflow_2_the_time_out_counts_from_the_start_before_the_first_reschedule(
+    box: TavusBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def first_start_in_the_database(**task_instance: Any) -> datetime:
+        asked.update(task_instance)
+        return datetime.now(UTC) - timedelta(seconds=61)
+
+    monkeypatch.setattr("airflow.sensors.base._orig_start_date", first_start_in_the_database)
+    box.add(Script.active(), conversation_id="c1")
+    waiting = sensor(timeout=60, mode="reschedule", deferrable=False)
+
+    with pytest.raises(AirflowSensorTimeout):
+        waiting.execute(context(task=waiting))
+    assert asked == {"dag_id": "a_dag", "task_id": "wait", "run_id": "manual__1", "map_index": -1, "try_number": 1}
 
 
 def test_the_deadline_of_a_deferral_counts_from_the_first_start() -> None:
