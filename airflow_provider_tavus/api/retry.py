@@ -56,7 +56,8 @@ class RetryPolicy:
         """
         if attempt > self.retries or not (error.transient and (call.repeatable or error.undone)):
             return None
-        pause = jitter() * min(self.last_ceiling, self.first_ceiling * 2.0 ** (attempt - 1))
+        # Thousands of doublings would overflow, and no fewer than these reach any ceiling.
+        pause = jitter() * min(self.last_ceiling, self.first_ceiling * 2.0 ** min(attempt - 1, 100))
         if error.retry_after is None:
             return pause
         if error.retry_after > self.longest_retry_after:

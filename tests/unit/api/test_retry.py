@@ -23,8 +23,9 @@ def test_a_pause_lies_between_nothing_and_a_doubling_ceiling(attempt: int, ceili
     assert pause == jitter * ceiling
 
 
-def test_no_pause_exceeds_the_last_ceiling() -> None:
-    assert RetryPolicy(retries=99).pause_before_retry(READ, 60, FAULT, jitter=lambda: 1.0) == 8.0
+@pytest.mark.parametrize("attempt", [60, 5000])
+def test_no_pause_exceeds_the_last_ceiling(attempt: int) -> None:
+    assert RetryPolicy(retries=9999).pause_before_retry(READ, attempt, FAULT, jitter=lambda: 1.0) == 8.0
 
 
 def test_the_last_attempt_is_not_repeated() -> None:
