@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
 )
 
-from airflow_provider_tavus.api.errors import TavusError, UnreadableConnectionError
+from airflow_provider_tavus.api.errors import AnswerTimeoutError, TavusError, UnreadableConnectionError
 from airflow_provider_tavus.conversations.arguments import checked_event_types, checked_ids, seconds
 from airflow_provider_tavus.conversations.readiness import Verdict
 from airflow_provider_tavus.conversations.schedule import Schedule
@@ -152,6 +152,9 @@ class WaitsForConversations:
                 self.log.info("%s", news)
             if wait.failure:
                 raise wait.failure
+            if isinstance(wait.faults.get(conversation_id), AnswerTimeoutError) and wait.schedule.is_over(time.time()):
+                # Each of the rest, and there may be hundreds, could take as long.
+                return
 
     def _pause(self, wait: Wait, next_look: float) -> None:
         if self.deferrable:

@@ -100,6 +100,18 @@ def test_a_call_that_was_just_seen_going_on_has_its_grace_though_its_end_is_not_
     assert sensor(deferrable=False, grace_period=10, timeout=20).execute(context())["state"] == "ready"
 
 
+def test_an_outage_does_not_make_the_last_look_of_a_list_as_long_as_the_list_is(
+    box: TavusBox, connect: Callable[..., str]
+) -> None:
+    connect(extra={"read_timeout": 0.3})
+    box.trouble("hang", route="get")
+    waiting = sensor(conversation_id=[f"c{number}" for number in range(20)], timeout=0.1, deferrable=False)
+
+    with pytest.raises(AirflowSensorTimeout, match="And 15 more"):
+        waiting.execute(context())
+    assert box.count("get") == 1
+
+
 def test_a_deferral_hands_on_ids_and_numbers_alone(box: TavusBox) -> None:
     _, arguments = deferral(timeout=60, exponential_backoff=True, max_wait=timedelta(seconds=30)).trigger.serialize()
 
