@@ -207,7 +207,7 @@ class WaitsForConversations:
             raise AirflowTaskTimeout(
                 f"Timed out after the execution_timeout of {self.execution_timeout}. {_in_short(waiting)}"
             )
-        raise AirflowSensorTimeout(f"Timed out after {self.timeout:g} s. {_in_short(waiting)}")
+        raise AirflowSensorTimeout(f"Timed out after {self.timeout:.15g} s. {_in_short(waiting)}")
 
     def _ended_by_its_execution_timeout(self, context: Context) -> bool:
         if not (self.deferrable and self.execution_timeout) or self.execution_timeout.total_seconds() >= self.timeout:

@@ -112,6 +112,13 @@ def test_an_outage_does_not_make_the_last_look_of_a_list_as_long_as_the_list_is(
     assert box.count("get") == 1
 
 
+def test_a_time_out_is_told_in_seconds_however_many_they_are() -> None:
+    started = time.time() - 2_000_000
+
+    with pytest.raises(AirflowSensorTimeout, match="Timed out after 1209600 s"):
+        sensor(timeout=timedelta(days=14), deferrable=False).execute(context(ti=TaskInstance(started=started)))
+
+
 def test_a_deferral_hands_on_ids_and_numbers_alone(box: TavusBox) -> None:
     _, arguments = deferral(timeout=60, exponential_backoff=True, max_wait=timedelta(seconds=30)).trigger.serialize()
 
