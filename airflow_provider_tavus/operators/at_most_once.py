@@ -96,7 +96,6 @@ class OneConversation:
         clock: Clock = time,
     ) -> None:
         self._hook = hook
-        self._context = context
         self._ti = context["ti"]
         self._store: Any = context.get("task_state_store")
         self._when_cleared = when_cleared
@@ -134,8 +133,7 @@ class OneConversation:
             cleared = intent.concluded_in is not None and self._ti.max_tries > intent.concluded_in
             if not (cleared and self._when_cleared == "create"):
                 return intent
-        # Known to this task instance alone, so that no other deployment can have the same.
-        return Intent(self._identity(), secrets.token_hex(4))
+        return Intent(self._identity(), _new_generation())
 
     def _identity(self) -> str:
         ti = self._ti
@@ -174,7 +172,7 @@ class OneConversation:
             return self._hook.get_conversation(intent.conversation_id)
         except UnknownConversationError:
             # It was deleted: whoever clears the task then is to get another one.
-            conclude(self._context)
+            self._keep(Intent(intent.identity, _new_generation()))
             raise
 
     def _settled_at(self, asked_at: float) -> float:
@@ -255,6 +253,11 @@ class OneConversation:
             if found is None:
                 raise
             return found
+
+
+def _new_generation() -> str:
+    # Known to one task instance alone, so that no other deployment can have the same.
+    return secrets.token_hex(4)
 
 
 def conclude(context: Context) -> None:

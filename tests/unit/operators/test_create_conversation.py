@@ -251,19 +251,27 @@ def test_a_task_that_was_not_done_goes_on_with_the_same_one_when_cleared(
     assert len(ids(manual_box)) == 1
 
 
-def test_a_conversation_that_was_deleted_is_not_taken_up_for_ever(manual_box: TavusBox, new_task: Any) -> None:
+@pytest.mark.parametrize("when_cleared", ["create", "reuse"])
+@pytest.mark.parametrize("was_done", [True, False], ids=["done", "not done"])
+def test_a_conversation_that_was_deleted_is_not_taken_up_for_ever(
+    was_done: bool, when_cleared: Any, manual_box: TavusBox, new_task: Any
+) -> None:
     task = new_task()
     if task.store is None:
         pytest.skip("without a state store nobody remembers it")
-    first = task.run(create())
-    task.store["conversation"] |= {"concluded_in": None}
+    first = task.run(create(when_cleared=when_cleared))
     manual_box.remove(first["conversation_id"])
+    if was_done:
+        task.clear()
+    else:
+        task.store["conversation"] |= {"concluded_in": None}
 
-    with pytest.raises(AirflowFailException, match="was not deleted"):
-        task.run(create())
-    task.clear()
+    if when_cleared == "reuse" or not was_done:
+        with pytest.raises(AirflowFailException, match="was not deleted"):
+            task.run(create(when_cleared=when_cleared))
+        task.clear()
 
-    assert task.run(create())["conversation_id"] != first["conversation_id"]
+    assert task.run(create(when_cleared=when_cleared))["conversation_id"] != first["conversation_id"]
 
 
 # -- whose it is -----------------------------------------------------------------------------------------------------
