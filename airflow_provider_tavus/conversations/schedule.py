@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -41,7 +42,9 @@ class Schedule:
             pause = self._pause(look)
             # Once the pauses grow no more, all that have passed are one step: a long wait has very many.
             steady = self._pause(look + pause) == pause
-            look += pause * max(1, (now - look) // pause if steady else 1)
+            later = look + pause * max(1, (now - look) // pause if steady else 1)
+            # A pause may be too short to be told in epoch seconds.
+            look = max(later, math.nextafter(look, math.inf))
         return look
 
     def is_over(self, now: float) -> bool:

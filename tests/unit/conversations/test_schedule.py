@@ -45,6 +45,13 @@ def test_the_time_is_up_at_the_deadline() -> None:
     assert schedule().is_over(START + 3600)
 
 
+@pytest.mark.parametrize("exponential_backoff", [False, True])
+def test_a_pause_that_is_too_short_to_be_told_in_epoch_seconds_still_passes(exponential_backoff: bool) -> None:
+    tiny = schedule(interval=1e-9, longest_interval=0.0, exponential_backoff=exponential_backoff)
+
+    assert START + 10 < tiny.look_after_a_move(START, now=START + 10) < START + 10.001
+
+
 def test_a_planned_look_that_is_still_to_come_stays() -> None:
     assert schedule().look_after_a_move(START + 61.5, now=START + 3) == START + 61.5
 
