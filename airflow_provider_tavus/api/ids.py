@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from airflow_provider_tavus.api.errors import InvalidArgumentError
 
+SEVERAL_IN_A_TEXT = frozenset("[](){}'\",;")
+"""What stands around ids, or between them. Tavus would know no such conversation, which may count as a success."""
+
 
 def checked_conversation_id(conversation_id: object) -> str:
     """
@@ -20,14 +23,14 @@ def checked_conversation_id(conversation_id: object) -> str:
         raise InvalidArgumentError(
             "The conversation_id is 'None': the XCom or variable that its template reads is not there."
         )
-    if conversation_id.lstrip().startswith("["):
-        raise InvalidArgumentError(
-            "The conversation_id is a list that a template rendered as text: pass the upstream task's output "
-            "itself, or set render_template_as_native_obj=True on the DAG."
-        )
     if "://" in conversation_id:
         # Not repeated: it may be the room's, which anybody can enter who has it.
         raise InvalidArgumentError("The conversation_id is a URL: pass the id alone, such as 'c123456'.")
+    if not SEVERAL_IN_A_TEXT.isdisjoint(conversation_id):
+        raise InvalidArgumentError(
+            "The conversation_id is several in one text, or a list that a template rendered as text: pass the upstream "
+            "task's output itself, or set render_template_as_native_obj=True on the DAG."
+        )
     one_word = conversation_id.isprintable() and not any(character.isspace() for character in conversation_id)
     if not one_word or conversation_id in {"", ".", ".."}:
         raise InvalidArgumentError(

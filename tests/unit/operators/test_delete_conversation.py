@@ -84,6 +84,13 @@ def test_the_whole_result_of_another_task_is_no_id_and_no_success(box: TavusBox)
     assert box.count() == 0
 
 
+@pytest.mark.parametrize("ids", ["over,live", "over;live", "('over',)", "{'over'}", '"over"'])
+def test_several_in_one_text_are_no_id_and_no_success(ids: str, box: TavusBox) -> None:
+    with pytest.raises(AirflowFailException, match=r"several in one text.*render_template_as_native_obj=True"):
+        delete(conversation_id=ids)
+    assert box.count() == 0
+
+
 def test_a_404_of_whoever_answers_in_tavus_place_is_no_success(box: TavusBox) -> None:
     box.trouble("html", status=404)
     with pytest.raises(AirflowFailException, match="host"):
