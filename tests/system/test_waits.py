@@ -83,7 +83,6 @@ def test_results_that_never_come_fail_every_mode_with_the_reason_in_the_xcom(
         assert "nobody joined it" in airflow.task_log("waits_in_every_mode", run_id, mode)
 
 
-@pytest.mark.long
 def test_a_time_out_fails_every_mode_without_a_retry(airflow: RealAirflow, box: BoxProcess) -> None:
     conversation_id = box.add("active")
 
