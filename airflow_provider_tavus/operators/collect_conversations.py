@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowOptionalProviderFeatureException,
     BaseOperator,
-    ObjectStoragePath,
 )
 
 from airflow_provider_tavus.api.errors import InvalidArgumentError
 from airflow_provider_tavus.conversations.arguments import checked_event_types
 from airflow_provider_tavus.conversations.events import TRANSCRIPTION_READY
 from airflow_provider_tavus.hooks.copies import open_copies
+from airflow_provider_tavus.hooks.destination import open_destination
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook, make_async_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow.providers.common.compat.sdk import Asset, Context
+    from airflow.providers.common.compat.sdk import Asset, Context, ObjectStoragePath
 
     from airflow_provider_tavus.collect.arrivals import Arrivals
     from airflow_provider_tavus.collect.certificate import Certificate
@@ -143,7 +143,7 @@ class CollectConversationsOperator(BaseOperator):
         if "parquet" in self.formats:
             _require_pyarrow()
         with permanent_errors_are_not_retried():
-            plan, store = self._plan(), self._store()
+            plan, store = self._plan(), open_destination(self.destination)
             arrivals = self._arrivals(store, plan.shard, context) if self.asset is not None else None
             certificate, failure = self._run(plan, store, arrivals)
             self.log.info("%s", certificate)
@@ -179,11 +179,6 @@ class CollectConversationsOperator(BaseOperator):
             formats=tuple(self.formats),
             renderings=tuple(self.renderings),
         )
-
-    def _store(self) -> Store:
-        from airflow_provider_tavus.collect.store import Store
-
-        return Store.at(ObjectStoragePath(self.destination))
 
     @staticmethod
     def _arrivals(store: Store, shard: Shard, context: Context) -> Arrivals:

@@ -6,18 +6,19 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, ObjectStoragePath
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_tavus.api.errors import UnknownConversationError
 from airflow_provider_tavus.api.ids import checked_conversation_id
 from airflow_provider_tavus.hooks.copies import open_copies
+from airflow_provider_tavus.hooks.destination import open_destination
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
 
 class ForgetConversationOperator(BaseOperator):
@@ -65,7 +66,6 @@ class ForgetConversationOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the record of what was removed."""
         from airflow_provider_tavus.collect.forget import forget
-        from airflow_provider_tavus.collect.store import Store
 
         with (
             permanent_errors_are_not_retried(),
@@ -73,7 +73,7 @@ class ForgetConversationOperator(BaseOperator):
         ):
             forgotten = forget(
                 checked_conversation_id(self.conversation_id),
-                store=Store.at(ObjectStoragePath(self.destination)),
+                store=open_destination(self.destination),
                 copies=copies,
                 clock=time.time,
                 delete_at_tavus=self._delete if self.delete_at_tavus else None,
