@@ -28,7 +28,7 @@ from airflow_provider_tavus.collect.storing import Storing
 from airflow_provider_tavus.collect.writer import SpoiltObjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from airflow_provider_tavus.api.async_client import AsyncTavusClient
     from airflow_provider_tavus.collect.certificate import Certificate
@@ -125,8 +125,7 @@ class CollectionRun:
         try:
             await asyncio.to_thread(self._read_ledger)
             await asyncio.to_thread(self._look_after_others)
-            listing = asyncio.create_task(self._read_list())
-            await self._collect(listing)
+            await self._collect(self._read_list())
             await self._make_missing_forms()
             agreed = await self._agree_with_others()
             self._index.note_who_is_on_the_list(sweep_was_complete=self._swept())
@@ -201,14 +200,15 @@ class CollectionRun:
 
     # Reading and storing conversations
 
-    async def _collect(self, listing: asyncio.Task[None], *, store_anyway: bool = False) -> None:
+    async def _collect(self, read_list: Coroutine[Any, Any, None], *, store_anyway: bool = False) -> None:
         """
         Read and store what is due.
 
-        :param listing: the reading of the list, which goes on meanwhile.
+        :param read_list: reads the list, which goes on meanwhile.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
+                listing = tasks.create_task(read_list)
                 reporting = tasks.create_task(self._report())
                 storing = tasks.create_task(self._storing.store_all())
                 read_once = tasks.create_task(self._crawl.read_once.wait())
@@ -220,14 +220,10 @@ class CollectionRun:
                 await self._storing.hand_over(None)
                 await storing
                 reporting.cancel()
+                # It goes on only where reading was given up.
+                listing.cancel()
         except BaseExceptionGroup as faults:
             raise _first(faults) from None
-        finally:
-            # It goes on only where reading was given up.
-            listing.cancel()
-            await asyncio.wait([listing])
-        if not listing.cancelled():
-            listing.result()
 
     async def _make_missing_forms(self) -> None:
         async for partition in self._forms.make_missing():
@@ -259,7 +255,7 @@ class CollectionRun:
             if not again:
                 return True
             self._index.doubt(again)
-            nothing_new = asyncio.create_task(asyncio.sleep(0))
+            nothing_new = asyncio.sleep(0)
             await self._collect(nothing_new, store_anyway=True)
         return False
 

@@ -106,6 +106,25 @@ def test_a_second_run_with_nothing_new_asks_for_one_page_and_changes_nothing(box
     assert sorted((root / "_ledger").iterdir()) == ledger_before
 
 
+def test_a_fault_while_the_list_is_read_ends_the_run_at_once(
+    box: TavusBox, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(box, 600)
+    note = Index.note
+
+    def full_disk(self: Index, rows: Sequence[Any], reading: int) -> Any:
+        if reading > 1:
+            raise RuntimeError("no room")
+        return note(self, rows, reading)
+
+    monkeypatch.setattr(Index, "note", full_disk)
+
+    with pytest.raises(RuntimeError, match="no room"):
+        collect(box, root, requests_in_flight=1)
+
+    assert box.count() < 300, "not when all else was read"
+
+
 def test_a_sweep_is_made_when_its_interval_is_over(box: TavusBox, root: Path) -> None:
     ids = add(box, 250)
     collect(box, root, sweep_interval=DAY)
