@@ -188,9 +188,8 @@ class CollectConversationsOperator(BaseOperator):
         return Arrivals(store, shard, teller=f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}")
 
     def _run(self, plan: Plan, store: Store, arrivals: Arrivals | None) -> tuple[Certificate, Exception | None]:
-        import asyncio
-
         from airflow_provider_tavus.collect.run import CollectionRun
+        from airflow_provider_tavus.hooks.event_loop import run_interruptibly
 
         # What asks Airflow or reads files does so outside the event loop.
         client = make_async_client(TavusHook(self.tavus_conn_id).settings)
@@ -212,7 +211,7 @@ class CollectConversationsOperator(BaseOperator):
                 return await running.run(), running.failure
 
         with open_copies(self.sql_conn_id, schema=self.sql_schema) as copies:
-            return asyncio.run(run(copies))
+            return run_interruptibly(run(copies))
 
     def _tell_of(self, arrivals: Arrivals, context: Context, certificate: dict[str, Any]) -> None:
         """Emit events for what arrived in this run, or in one before that failed: Airflow takes none from those."""

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
+import signal
 import sqlite3
 import sys
 import time
@@ -13,8 +15,10 @@ import pytest
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowOptionalProviderFeatureException,
+    AirflowTaskTimeout,
     Asset,
     ObjectStoragePath,
+    timeout,
 )
 
 from airflow_provider_tavus.collect import reader
@@ -91,6 +95,18 @@ def test_the_result_is_the_certificate_and_the_data_is_at_the_destination(
     assert sum(SAID in line for file in lake.glob("turns/*/*.jsonl") for line in file.read_text().splitlines()) == 5
     (run,) = lake.glob("_runs/*.json")
     assert json.loads(run.read_text()) == certificate
+
+
+def test_a_timeout_ends_the_run_whatever_it_strikes(
+    collect: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def struck_in_a_callback(_: CollectionRun) -> None:
+        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGALRM)
+        await asyncio.sleep(1)
+
+    monkeypatch.setattr(CollectionRun, "run", struck_in_a_callback)
+    with timeout(60), pytest.raises(AirflowTaskTimeout):
+        collect()
 
 
 def test_tables_come_as_parquet_if_asked_for(
