@@ -98,13 +98,16 @@ def collect(
     root: Path | Store,
     *,
     retries: int = 1,
+    timeout: float = 30.0,
     copies: Copies | None = None,
     on_arrival: Callable[[str], None] = lambda _: None,
     **changes: Any,
 ) -> Certificate:
     """Run one collection to its end, and hold its certificate to its sums."""
     store = root if isinstance(root, Store) else InterruptedStore(root)
-    settings = ClientSettings(api_key=box.api_key, base_url=box.base_url, retries=retries)
+    settings = ClientSettings(
+        api_key=box.api_key, base_url=box.base_url, retries=retries, connect_timeout=timeout, read_timeout=timeout
+    )
 
     async def run() -> Certificate:
         async with AsyncTavusClient(settings) as client:

@@ -102,6 +102,7 @@ class Reader:
         self._partition: str | None = None
         self._faults_in_a_row = self._faults_when_asked = 0
         self._asking = asyncio.Lock()
+        self._redacting = asyncio.Lock()
         self._gives_up = False
         self.done = 0
         """How many were read."""
@@ -219,7 +220,7 @@ class Reader:
             if stored:
                 return self._store_again(stored, due, entry)
         if over:
-            return self._to_store(due, entry, body, store_anyway=store_anyway)
+            return await self._to_store(due, entry, body, store_anyway=store_anyway)
         self._settle(due, entry)
         return None
 
@@ -252,10 +253,10 @@ class Reader:
         stays = entry_of_what_stays(entry, known, self._plan.wanted)
         return ToStore(Collected(due.conversation_id, entry.partition, stored, None), stays)
 
-    def _to_store(self, due: Due, entry: Entry, body: bytes, *, store_anyway: bool) -> ToStore | None:
+    async def _to_store(self, due: Due, entry: Entry, body: bytes, *, store_anyway: bool) -> ToStore | None:
         assert entry.partition is not None
         try:
-            prepared = self._plan.privacy.prepare(body)
+            prepared = await self._prepared(body)
         except RedactionError as error:
             self._failures.note_conversation(due.conversation_id, error)
             return None
@@ -267,6 +268,14 @@ class Reader:
             return None
         moved_from = stored_at if stored_at != entry.partition else None
         return ToStore(Collected(due.conversation_id, entry.partition, prepared, moved_from), entry)
+
+    async def _prepared(self, body: bytes) -> bytes:
+        if self._plan.privacy.redact is None:
+            return self._plan.privacy.prepare(body)
+        # It may take its time: many in a row would let the requests that are under way time out.
+        async with self._redacting:
+            await asyncio.sleep(0)
+            return self._plan.privacy.prepare(body)
 
     def _settle(self, due: Due, entry: Entry) -> None:
         known = due.entry

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,17 @@ def test_a_fault_while_the_list_is_read_ends_the_run_at_once(
         collect(box, root, requests_in_flight=1)
 
     assert box.count() < 300, "not when all else was read"
+
+
+def test_no_request_times_out_while_a_slow_function_redacts_what_others_have_brought(box: TavusBox, root: Path) -> None:
+    def redact(conversation: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(0.05)
+        return conversation
+
+    add(box, 60)
+    certificate = collect(box, root, retries=0, timeout=0.6, privacy=Privacy(redact=redact))
+
+    assert (certificate.collected, certificate.failed) == (60, {})
 
 
 def test_a_sweep_is_made_when_its_interval_is_over(box: TavusBox, root: Path) -> None:
