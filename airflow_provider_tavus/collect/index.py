@@ -69,12 +69,14 @@ class Due(msgspec.Struct, frozen=True):
     :param entry: what the ledger says of it, if anything.
     :param row: what the list said of it, if it was seen there.
     :param partition: the one that it will probably be of; its body has the last word.
+    :param doubted: whether it is to be stored anyway, as what is stored of it may not be what the entry says.
     """
 
     conversation_id: str
     entry: Entry | None
     row: Row | None
     partition: str
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,7 @@ class Index:
         with self._transaction():
             rows = self._database.execute(
                 """
-                SELECT id, entry, reading, row_ended, row_created_at, row_updated_at, expected
+                SELECT id, entry, reading, row_ended, row_created_at, row_updated_at, doubted, expected
                 FROM conversations INDEXED BY due WHERE due = 1 ORDER BY expected, id LIMIT ?
                 """,
                 (limit,),
@@ -243,8 +245,9 @@ class Index:
                 _entry(entry) if entry else None,
                 Row(conversation_id, bool(ended), created_at, updated_at) if reading is not None else None,
                 expected or UNKNOWN_DATE,
+                bool(doubted),
             )
-            for conversation_id, entry, reading, ended, created_at, updated_at, expected in rows
+            for conversation_id, entry, reading, ended, created_at, updated_at, doubted, expected in rows
         ]
 
     def settle(self, outcomes: Iterable[tuple[Entry, str | None]], *, partition_unfinished: bool = False) -> None:

@@ -112,20 +112,19 @@ class Reader:
         """How many were taken to be read, and are not read yet."""
         return len(self._taken) + self._in_flight.total()
 
-    async def read_all(self, listing: asyncio.Future[None], *, store_anyway: bool = False) -> None:
+    async def read_all(self, listing: asyncio.Future[None]) -> None:
         """
         Read everything that is due.
 
         :param listing: finished when no more can become due.
-        :param store_anyway: store also what the ledger says is stored already.
         """
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self._plan.requests_in_flight):
-                tasks.create_task(self._read_on(listing, store_anyway))
+                tasks.create_task(self._read_on(listing))
 
-    async def _read_on(self, listing: asyncio.Future[None], store_anyway: bool) -> None:
+    async def _read_on(self, listing: asyncio.Future[None]) -> None:
         while (due := await self._next(listing)) is not None:
-            to_store = await self._read(due, store_anyway)
+            to_store = await self._read(due)
             if to_store is not None:
                 await self._hand_over(to_store)
             self.done += 1
@@ -161,7 +160,7 @@ class Reader:
         if partition != self._partition and not self._in_flight[partition]:
             await self._hand_over(AllRead(partition))
 
-    async def _read(self, due: Due, store_anyway: bool) -> ToStore | None:
+    async def _read(self, due: Due) -> ToStore | None:
         from airflow_provider_tavus.api.calls import look_at_conversation
 
         try:
@@ -176,7 +175,7 @@ class Reader:
         else:
             self._faults_in_a_row = self._faults_when_asked = 0
             try:
-                return await self._make_of(conversation, due, body, store_anyway=store_anyway)
+                return await self._make_of(conversation, due, body)
             except (ValueError, OverflowError) as fault:
                 self._failures.note_unusable(due.conversation_id, type(fault).__name__)
         return None
@@ -205,9 +204,7 @@ class Reader:
         self._gives_up = True
         self._failures.note_giving_up(error)
 
-    async def _make_of(
-        self, conversation: Conversation, due: Due, body: bytes, *, store_anyway: bool
-    ) -> ToStore | None:
+    async def _make_of(self, conversation: Conversation, due: Due, body: bytes) -> ToStore | None:
         wanted = self._plan.wanted
         entry = entry_of(conversation, due, wanted, now=self._clock())
         over = entry.state not in {"active", "pending"}
@@ -220,7 +217,7 @@ class Reader:
             if stored:
                 return self._store_again(stored, due, entry)
         if over:
-            return await self._to_store(due, entry, body, store_anyway=store_anyway)
+            return await self._to_store(due, entry, body)
         self._settle(due, entry)
         return None
 
@@ -253,7 +250,7 @@ class Reader:
         stays = entry_of_what_stays(entry, known, self._plan.wanted)
         return ToStore(Collected(due.conversation_id, entry.partition, stored, None), stays)
 
-    async def _to_store(self, due: Due, entry: Entry, body: bytes, *, store_anyway: bool) -> ToStore | None:
+    async def _to_store(self, due: Due, entry: Entry, body: bytes) -> ToStore | None:
         assert entry.partition is not None
         try:
             prepared = await self._prepared(body)
@@ -261,9 +258,7 @@ class Reader:
             self._failures.note_conversation(due.conversation_id, error)
             return None
         stored_at = due.entry.partition if due.entry and due.entry.sha256 else None
-        # What a run has left that died is stored as nothing: its tables may not have it.
-        as_it_should_be = stored_at == entry.partition and bool(entry.stored_as) and not store_anyway
-        if as_it_should_be and entry.sha256 == sha256(prepared).hexdigest():
+        if stored_at == entry.partition and not due.doubted and entry.sha256 == sha256(prepared).hexdigest():
             self._settle(due, entry)
             return None
         moved_from = stored_at if stored_at != entry.partition else None

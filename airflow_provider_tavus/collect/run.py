@@ -200,7 +200,7 @@ class CollectionRun:
 
     # Reading and storing conversations
 
-    async def _collect(self, read_list: Coroutine[Any, Any, None], *, store_anyway: bool = False) -> None:
+    async def _collect(self, read_list: Coroutine[Any, Any, None]) -> None:
         """
         Read and store what is due.
 
@@ -216,7 +216,7 @@ class CollectionRun:
                 read_once.cancel()
                 self._index.mark_open_ones()
                 self._storing.start_process_if_it_pays()
-                await self._reader.read_all(listing, store_anyway=store_anyway)
+                await self._reader.read_all(listing)
                 await self._storing.hand_over(None)
                 await storing
                 reporting.cancel()
@@ -256,7 +256,7 @@ class CollectionRun:
                 return True
             self._index.doubt(again)
             nothing_new = asyncio.sleep(0)
-            await self._collect(nothing_new, store_anyway=True)
+            await self._collect(nothing_new)
         return False
 
     async def _keep_forgotten(self) -> list[str]:

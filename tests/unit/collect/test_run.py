@@ -165,6 +165,16 @@ def test_what_is_not_complete_stays_pending_until_it_is(box: TavusBox, root: Pat
     assert certificate.states == {"collected": 1}
 
 
+def test_what_is_stored_as_raw_objects_alone_is_stored_again_only_if_it_has_changed(box: TavusBox, root: Path) -> None:
+    add(box, 3, Script.finished(seconds=60), ago=GRACE)
+    assert collect(box, root, formats=()).collected == 3
+    box.advance(SETTLE)
+
+    certificate = collect(box, root, formats=())
+
+    assert (certificate.collected, certificate.already_had, certificate.partitions) == (0, 3, [])
+
+
 def test_what_never_comes_is_impossible_with_why_and_what_there_is_is_stored(box: TavusBox, root: Path) -> None:
     ids = [*add(box, 1, Script.test_mode()), *add(box, 2, Script.nobody_joined())]
 
