@@ -25,15 +25,16 @@ def latest_event(conversation: Conversation, event_type: str) -> Event | None:
 
 def latest_transcript_event(conversation: Conversation) -> Event | None:
     """
-    Return the latest event that has the transcript.
+    Return the latest event that has the transcript; one without turns only where none has any.
 
     Tavus sends some of the type :data:`TRANSCRIPTION_READY` without one, also after one that has it.
     """
-    return _latest(
+    have_one = [
         event
         for event in conversation.events or ()
         if event.event_type == TRANSCRIPTION_READY and isinstance(event.properties.get("transcript"), list)
-    )
+    ]
+    return _latest(event for event in have_one if event.properties["transcript"]) or _latest(have_one)
 
 
 def latest_events(conversation: Conversation) -> dict[str, Event]:

@@ -68,7 +68,7 @@ def test_no_field_of_tavus_replaces_one_of_ours() -> None:
     assert plain(transcript="body's own", ended_at="body's own")["transcript"] is None
 
 
-@pytest.mark.parametrize("later", [{}, {"transcript": None}, {"transcript": "to come"}, None])
+@pytest.mark.parametrize("later", [{}, {"transcript": None}, {"transcript": "to come"}, {"transcript": []}, None])
 def test_an_event_without_a_transcript_takes_none_away(later: Any) -> None:
     ready = {"event_type": "application.transcription_ready", "timestamp": "2026-04-29T03:45:49Z"}
     said = ready | {"properties": {"transcript": [{"role": "user", "content": "Hi"}], "replica_id": "r1"}}
@@ -97,6 +97,11 @@ def test_of_two_transcripts_the_latest_wins_and_the_other_stays_in_its_event() -
 
 def test_a_transcript_event_without_a_transcript_gives_none() -> None:
     assert plain({"event_type": "application.transcription_ready", "properties": {}})["transcript"] is None
+
+
+def test_a_transcript_of_no_turns_is_one_where_there_is_no_other() -> None:
+    ready = {"event_type": "application.transcription_ready", "properties": {"transcript": []}}
+    assert plain(ready, ready)["transcript"] == []
 
 
 json_values = st.recursive(
