@@ -19,6 +19,8 @@ PERCEPTION = ("application.perception", "application.raven")
 """How the types of events begin that tell what the camera saw (Raven is Tavus' model that looks)."""
 TURNS = ("events", "properties", "transcript")
 """Where Tavus puts the turns."""
+OTHER_NAMES = {"face_id": "replica_id", "pal_id": "persona_id", "replica_id": "face_id", "persona_id": "pal_id"}
+"""Tavus sends one or the other for the same thing, and so what names one means both."""
 BLANK = string.whitespace + "\ufeff"
 BEGINS_AS_JSON = re.compile(r'[\s\ufeff\\"]*[\[{]')
 NAMES_TURNS = re.compile(r'(?:transcript|role)\\*"\s*:', re.IGNORECASE)
@@ -39,7 +41,7 @@ class Privacy:
     :param perception: keep the events that tell what the camera saw.
     :param leave_out: fields to leave out, each by its names from the conversation down, with dots between them,
         such as ``callback_url`` or ``events.properties.request``. ``turns.`` stands for the way to a turn:
-        ``turns.inference_id``.
+        ``turns.inference_id``. Of a field that has an older name, either name means both.
     :param redact: called with each conversation, as Tavus sends it but for what is left out, and returns what is
         to be stored. It may change the conversation that it is given, but has to return it. Whatever it raises,
         and whatever it returns that is no conversation with the same id, keeps that conversation from being stored.
@@ -102,7 +104,9 @@ class Privacy:
             conversation.update(kept)
         for field in self.leave_out:
             first, *names = field.split(".")
-            _leave_out(conversation, [*TURNS, *names] if first == "turns" else [first, *names])
+            *way, name = [*TURNS, *names] if first == "turns" else [first, *names]
+            for each in (name, OTHER_NAMES.get(name, name)):
+                _leave_out(conversation, [*way, each])
 
 
 def _tells_what_was_seen(event: Any) -> bool:

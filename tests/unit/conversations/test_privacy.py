@@ -159,6 +159,15 @@ def test_a_field_that_is_not_there_is_no_matter() -> None:
     assert stored(Privacy(leave_out=["nowhere.to.be.found", "events.nowhere", "turns.x"]), body()) == json.loads(body())
 
 
+@pytest.mark.parametrize("field", ["face_id", "replica_id"])
+@pytest.mark.parametrize("sent", ["face_id", "replica_id"])
+def test_a_field_that_has_an_older_name_is_left_out_under_both(field: str, sent: str) -> None:
+    joined = {"event_type": "system.replica_joined", "properties": {sent: CANARY, "x": 1}}
+    privacy = Privacy(leave_out=[field, f"events.properties.{field}"])
+    left = stored(privacy, body(events=[joined], **{sent: CANARY}))
+    assert left == {"conversation_id": "c1", "events": [joined | {"properties": {"x": 1}}]}
+
+
 @pytest.mark.parametrize("leave_out", ["content", ["a..b"], [""], [7], ["conversation_id"]])
 def test_what_names_no_field_is_refused_at_once(leave_out: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="leave_out"):
