@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -64,6 +65,8 @@ def seconds(name: str, duration: float | timedelta) -> float:
     """
     try:
         in_seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    except OverflowError:
+        in_seconds = math.inf
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number of seconds or a timedelta, not {duration!r}.") from None
     if not in_seconds >= 0:
