@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 KNOWN_EXTRAS = frozenset({"connect_timeout", "read_timeout", "retries", "proxy", "ca_bundle", "verify"})
 
+SCHEMES = frozenset({"http", "https"})
+LAST_PORT = 65_535
+
 TICKED = "y"
 """As the button Test of Airflow 2.11 sends a box that is ticked."""
 
@@ -75,20 +78,25 @@ def _base_url(connection: Connection) -> str:
     schema = (connection.schema or "").strip().strip("/")
     if not host:
         return PUBLIC_BASE_URL
+    scheme = schema.lower() if schema.lower() in SCHEMES else None
     if "://" not in host:
-        host = f"{schema if schema in {'http', 'https'} else 'https'}://{host}"
+        host = f"{scheme or 'https'}://{host}"
     try:
         url = urlsplit(host)
         # Airflow's form saves an empty port as 0.
         port = url.port or connection.port or None
     except ValueError:
         url, port = urlsplit(""), None
-    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
+    if url.scheme not in SCHEMES or not url.hostname or url.query or url.fragment or url.username:
         raise ConfigurationError(
             f"The host of connection {connection.conn_id!r} is no base URL: give a host name or a URL such as "
             f"{PUBLIC_BASE_URL}, or leave it empty for that."
         )
-    path = url.path or (f"/{schema}" if schema not in {"", "http", "https"} else "")
+    if port is not None and not 0 < port <= LAST_PORT:
+        raise ConfigurationError(
+            f"The port of connection {connection.conn_id!r} must be from 1 to {LAST_PORT}, or empty, not {port}."
+        )
+    path = url.path or (f"/{schema}" if schema and not scheme else "")
     hostname = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     return f"{url.scheme}://{hostname}{f':{port}' if port else ''}{path.rstrip('/').removesuffix('/v2')}"
 

@@ -41,6 +41,8 @@ def test_a_key_is_all_that_is_needed() -> None:
         ({"host": "http://127.0.0.1:8099/v2"}, "http://127.0.0.1:8099"),
         ({"host": "http://127.0.0.1", "port": 8099}, "http://127.0.0.1:8099"),
         ({"host": "127.0.0.1", "port": 8099, "schema": "http"}, "http://127.0.0.1:8099"),
+        ({"host": "127.0.0.1", "port": 8099, "schema": "HTTP"}, "http://127.0.0.1:8099"),
+        ({"host": "https://tavusapi.com", "schema": "HTTPS"}, "https://tavusapi.com"),
         ({"host": "https://tavusapi.com", "schema": "v2"}, "https://tavusapi.com"),
         ({"host": "https://gateway.example/tavus/v2"}, "https://gateway.example/tavus"),
         ({"host": "http://[::1]:8099"}, "http://[::1]:8099"),
@@ -60,6 +62,12 @@ def test_the_base_url_is_read_however_it_was_entered(fields: dict[str, Any], bas
 def test_a_host_that_is_no_base_url_is_refused(host: str) -> None:
     with pytest.raises(ConfigurationError, match="'tavus_default' is no base URL"):
         settings(host=host)
+
+
+@pytest.mark.parametrize("port", [-5, 65_536, 99_999])
+def test_a_port_that_there_is_not_is_refused_by_its_name(port: int) -> None:
+    with pytest.raises(ConfigurationError, match=rf"port of connection 'tavus_default' must be .* not {port}"):
+        settings(host="tavusapi.com", port=port)
 
 
 @pytest.mark.parametrize("password", [None, "", "   "])
