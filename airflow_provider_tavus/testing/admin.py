@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+import msgspec
 from aiohttp import web
 
 from airflow_provider_tavus.testing.answers import Answer, bad_request, json_answer
@@ -127,12 +128,14 @@ class Admin:
             case "PATCH", "callbacks":
                 _set(self._box.callbacks, body)
             case "PATCH", "account":
+                made: dict[str, Any] = {}
                 if "list_view" in body:
-                    body["list_view"] = ListView(**body["list_view"])
+                    made["list_view"] = ListView(**body.pop("list_view"))
                 if "on_create" in body:
-                    script = script_from_json(body["on_create"])
-                    body["on_create"] = lambda _: script
+                    script = script_from_json(body.pop("on_create"))
+                    made["on_create"] = lambda _: script
                 _set(self._box.account, body)
+                vars(self._box.account).update(made)
             case _:
                 return UNKNOWN
         return Answer(204)
@@ -141,5 +144,13 @@ class Admin:
 def _set(settings: Account | CallbackHabits, changes: Any) -> None:
     if unknown := set(changes) - set(vars(settings)):
         raise ValueError(f"there is no {', '.join(sorted(unknown))} to set")
-    for name, setting in changes.items():
-        setattr(settings, name, setting)
+    kinds = get_type_hints(type(settings))
+    # All of them before any is set. One of another type would break the box much later.
+    vars(settings).update({name: _of_kind(kinds[name], name, setting) for name, setting in changes.items()})
+
+
+def _of_kind(kind: Any, name: str, setting: Any) -> Any:
+    try:
+        return msgspec.convert(setting, kind)
+    except msgspec.ValidationError as fault:
+        raise ValueError(f"{name}: {fault}") from None
