@@ -7,6 +7,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_tavus.api.errors import TavusError
 from airflow_provider_tavus.collect.entry import Entry, as_time
 from airflow_provider_tavus.collect.formats import FORMATS
 from airflow_provider_tavus.collect.index import Index
@@ -36,14 +37,14 @@ class Forgotten:
     The record of what was removed.
 
     :param at: when, ISO 8601 in UTC.
-    :param deleted_at_tavus: whether it was deleted there as well.
+    :param deleted_at_tavus: whether it was deleted there as well; None if Tavus did not know it.
     :param removed: the objects that were removed.
     :param rewritten: the objects that were written anew without it.
     """
 
     conversation_id: str
     at: str
-    deleted_at_tavus: bool
+    deleted_at_tavus: bool | None
     removed: list[str]
     rewritten: list[str]
 
@@ -58,7 +59,7 @@ def forget(
     store: Store,
     clock: Callable[[], float],
     copies: Copies | None = None,
-    delete_at_tavus: Callable[[], None] | None = None,
+    delete_at_tavus: Callable[[], bool] | None = None,
 ) -> Forgotten:
     """
     Remove a conversation.
@@ -67,7 +68,8 @@ def forget(
     this once more removes what is left. The id stays in the ledger and in the record; nothing else does.
 
     :param copies: whatever took what was stored.
-    :param delete_at_tavus: deletes it there; None leaves it there.
+    :param delete_at_tavus: deletes it there, and returns False if Tavus did not know it; None leaves it there.
+    :raises TavusError: after all else was done, if it could not be deleted there.
     """
     now = clock()
     run_id = uuid.uuid4().hex[:12]
@@ -77,15 +79,14 @@ def forget(
     partition = known.partition if known else next(iter(partitions), None)
     tombstone = Entry(conversation_id=conversation_id, state="forgotten", at=now, partition=partition)
     ledger.write([json.dumps(tombstone.as_json())])
-    if delete_at_tavus is not None:
-        delete_at_tavus()
+    deleted, failure = _delete(delete_at_tavus)
     if copies is not None:
         copies.forget([conversation_id])
     store.discard_unfinished(older_than=UNFINISHED_IS_NOBODYS_AFTER)
     forgotten = Forgotten(
         conversation_id=conversation_id,
         at=as_time(now),
-        deleted_at_tavus=delete_at_tavus is not None,
+        deleted_at_tavus=deleted,
         removed=[],
         rewritten=[],
     )
@@ -94,7 +95,19 @@ def forget(
         _remove(store, Shard.of(conversation_id, ledger.shards or 1), each, forgotten)
     content = json.dumps(forgotten.as_plain(), indent=2).encode() + b"\n"
     store.write(f"{RUNS}/{as_time(now).translate({45: None, 58: None})}-{run_id}-forgotten.json", content)
+    if failure is not None:
+        raise failure
     return forgotten
+
+
+def _delete(delete_at_tavus: Callable[[], bool] | None) -> tuple[bool | None, TavusError | None]:
+    """Return what the record is to say, and what went wrong: that is to keep nothing at the destination."""
+    if delete_at_tavus is None:
+        return False, None
+    try:
+        return delete_at_tavus() or None, None
+    except TavusError as failure:
+        return False, failure
 
 
 def _known(ledger: Ledger, conversation_id: str, *, now: float) -> Entry | None:

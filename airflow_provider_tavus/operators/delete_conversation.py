@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_tavus.api.errors import InvalidArgumentError, InvalidRequestError, UnknownConversationError
+from airflow_provider_tavus.api.errors import InvalidArgumentError, UnknownConversationError
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
 from airflow_provider_tavus.links.conversation import ConversationLink
+from airflow_provider_tavus.operators.deletion import delete_at_tavus
 from airflow_provider_tavus.operators.each_conversation import SucceedOrFail, checked_choice, work_on_each
 from airflow_provider_tavus.operators.over import is_surely_over
 
@@ -82,27 +83,6 @@ class DeleteConversationOperator(BaseOperator):
                 "end, or set allow_active=True.",
                 conversation_id=conversation_id,
             )
-        self._delete_known(hook, conversation_id)
-        return "deleted"
-
-    def _delete_known(self, hook: TavusHook, conversation_id: str) -> None:
-        from airflow_provider_tavus.api import calls
-
-        try:
-            hook.send(calls.delete_conversation(conversation_id, hard=self.hard))
-        except UnknownConversationError as refusal:
-            # An earlier request may have been ours, with its answer lost; or this is no word on the conversation.
-            if self._can_be_read(hook, conversation_id):
-                raise InvalidRequestError(
-                    f"{refusal.what_happened} But the conversation is still there.",
-                    conversation_id=conversation_id,
-                ) from None
+        if not delete_at_tavus(hook, conversation_id, hard=self.hard):
             self.log.info("Conversation %s is gone already: its deletion was answered for twice.", conversation_id)
-
-    @staticmethod
-    def _can_be_read(hook: TavusHook, conversation_id: str) -> bool:
-        try:
-            hook.get_conversation(conversation_id)
-        except UnknownConversationError:
-            return False
-        return True
+        return "deleted"

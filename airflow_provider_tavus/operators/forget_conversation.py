@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_tavus.api.errors import UnknownConversationError
 from airflow_provider_tavus.api.ids import checked_conversation_id
 from airflow_provider_tavus.hooks.copies import open_copies
 from airflow_provider_tavus.hooks.destination import open_destination
 from airflow_provider_tavus.hooks.failures import permanent_errors_are_not_retried
 from airflow_provider_tavus.hooks.tavus import TavusHook
+from airflow_provider_tavus.operators.deletion import delete_at_tavus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,11 +86,12 @@ class ForgetConversationOperator(BaseOperator):
         )
         return forgotten.as_plain()
 
-    def _delete(self) -> None:
-        from airflow_provider_tavus.api.calls import delete_conversation
-
+    def _delete(self) -> bool:
         with closing(TavusHook(self.tavus_conn_id)) as hook:
-            try:
-                hook.send(delete_conversation(self.conversation_id, hard=True))
-            except UnknownConversationError:
-                self.log.info("Tavus does not know conversation %s any more.", self.conversation_id)
+            deleted = delete_at_tavus(hook, self.conversation_id, hard=True)
+        if not deleted:
+            self.log.warning(
+                "Tavus does not know conversation %s: it was deleted before, or is another account's.",
+                self.conversation_id,
+            )
+        return deleted

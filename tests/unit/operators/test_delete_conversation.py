@@ -6,6 +6,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_tavus.api.errors import ServerError, UnreadableConnectionError
+from airflow_provider_tavus.operators import delete_conversation
 from airflow_provider_tavus.operators.delete_conversation import DeleteConversationOperator
 from airflow_provider_tavus.testing import Script, TavusBox
 
@@ -154,10 +155,10 @@ def test_a_retry_knows_what_was_deleted_also_after_a_try_that_did_nothing(
 def test_the_one_that_was_being_deleted_when_the_task_was_interrupted_may_be_gone(
     box: TavusBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: Any) -> Any:
+    def interrupted(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(DeleteConversationOperator, "_delete_known", interrupted)
+    monkeypatch.setattr(delete_conversation, "delete_at_tavus", interrupted)
     ti = TaskInstance()
 
     with pytest.raises(KeyboardInterrupt):

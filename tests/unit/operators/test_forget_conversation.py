@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_tavus.api.errors import ServerError
 from airflow_provider_tavus.operators.collect_conversations import CollectConversationsOperator
 from airflow_provider_tavus.operators.forget_conversation import ForgetConversationOperator
 from airflow_provider_tavus.testing import Script, TavusBox
@@ -50,8 +52,32 @@ def test_it_is_deleted_at_tavus_for_good_if_asked_to(destination: str, box: Tavu
 
 def test_that_it_is_gone_at_tavus_already_does_no_harm(destination: str, box: TavusBox, tmp_path: Path) -> None:
     box.remove("c1")
-    forget(destination=destination, delete_at_tavus=True)
+    record = forget(destination=destination, delete_at_tavus=True)
     assert not list(tmp_path.glob("lake/raw/*/*.json"))
+    assert record["deleted_at_tavus"] is None, "perhaps it is another account's"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"),
+    [
+        ({"status": 503}, ServerError),
+        ({"status": 400, "body": {"error": "conversation_id c1: try later"}}, AirflowFailException),
+    ],
+)
+def test_that_it_cannot_be_deleted_at_tavus_fails_and_keeps_nothing_at_the_destination(
+    trouble: dict[str, Any], error: type[Exception], destination: str, box: TavusBox, tmp_path: Path
+) -> None:
+    stop = box.trouble(route="delete", **trouble).stop
+    with pytest.raises(error):
+        forget(destination=destination, delete_at_tavus=True)
+
+    assert "c1" in box.world
+    assert not list(tmp_path.glob("lake/raw/*/*.json"))
+    (record,) = tmp_path.glob("lake/_runs/*-forgotten.json")
+    assert json.loads(record.read_text())["deleted_at_tavus"] is False
+
+    stop()
+    assert forget(destination=destination, delete_at_tavus=True)["deleted_at_tavus"]
 
 
 def test_what_is_no_id_is_refused_before_anything_is_changed(destination: str, box: TavusBox, tmp_path: Path) -> None:
