@@ -17,7 +17,7 @@ from airflow_provider_tavus.collect.layout import raw_folder, raw_object, safe_n
 from airflow_provider_tavus.collect.writer import SpoiltObjectError, lines_of_raw_object
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from airflow_provider_tavus.collect.copies import Copies
     from airflow_provider_tavus.collect.entry import Entry
@@ -49,7 +49,6 @@ class Forms:
 
     :param store: the destination.
     :param storing: writes to it.
-    :param on_arrival: called with each partition before something of it is written, outside the event loop's thread.
     :param failures: takes in what cannot be brought into a form.
     """
 
@@ -62,14 +61,12 @@ class Forms:
         index: Index,
         failures: Failures,
         storing: Storing,
-        on_arrival: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._copies = copies
         self._store = store
         self._index = index
         self._storing = storing
-        self._on_arrival = on_arrival
         self._failures = failures
         self._names = names_of_forms(plan, copies)
 
@@ -103,7 +100,7 @@ class Forms:
     async def _make(self, missing: set[str], partition: str, ids: Sequence[str]) -> dict[str, NotStored]:
         """Make what is missing, and return the conversations of which it cannot be made."""
         log.info("Storing the %d conversations of %s as %s as well.", len(ids), partition, ", ".join(sorted(missing)))
-        await asyncio.to_thread(self._on_arrival, partition)
+        await self._storing.tell_of_arrival(partition)
         faults: list[NotStored | None] = [None] * len(ids)
         if missing.intersection(self._plan.renderings):
             faults = await asyncio.to_thread((await self._storing.writer()).render, partition, ids)

@@ -74,7 +74,6 @@ class CollectionRun:
         self._plan = plan
         self._copies = copies or NoCopies()
         self._clock = clock
-        self._on_arrival = on_arrival
         self._on_progress = on_progress
         self._progress_interval = progress_interval
         self._started_at, self._began = clock(), time.monotonic()
@@ -111,7 +110,6 @@ class CollectionRun:
             index=self._index,
             failures=self._failures,
             storing=self._storing,
-            on_arrival=on_arrival,
         )
         self._not_all_removed = False
 
@@ -266,7 +264,7 @@ class CollectionRun:
             known = [partition] if partition else None
             for each in await asyncio.to_thread(partitions_with, self._store, conversation_id, known):
                 writer = await self._storing.writer()
-                await asyncio.to_thread(self._on_arrival, each)
+                await self._storing.tell_of_arrival(each)
                 try:
                     await asyncio.to_thread(writer.remove, each, conversation_id)
                     self._storing.changed.add(each)

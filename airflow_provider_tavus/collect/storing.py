@@ -42,7 +42,8 @@ class Storing:
     :param store: the destination.
     :param copies: takes what is stored, too.
     :param failures: takes in what cannot be stored.
-    :param on_arrival: called with each partition before its tables are written, outside the event loop's thread.
+    :param on_arrival: called with each partition before something of it is written that others read, outside the event
+        loop's thread.
     """
 
     def __init__(
@@ -123,6 +124,10 @@ class Storing:
         """Fail at the end: no other date is to wait for this one."""
         self._failures.note(fault)
         self.spoilt.add(partition)
+
+    async def tell_of_arrival(self, partition: str) -> None:
+        """Tell that something of a partition is about to be written that others read."""
+        await asyncio.to_thread(self._on_arrival, partition)
 
     async def save_if_much(self) -> None:
         """Write a segment of the ledger if there is enough for one."""
@@ -205,7 +210,7 @@ class Storing:
             writer = await self.writer()
             moved_from = self._moved_from.pop(partition, set())
             for each in sorted({partition, *moved_from}):
-                await asyncio.to_thread(self._on_arrival, each)
+                await self.tell_of_arrival(each)
             try:
                 self.changed |= await asyncio.to_thread(writer.finish, partition)
                 self._index.partition_is_finished(partition)
